@@ -1,0 +1,404 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A private MariaDB server, and databases on it.
+
+Each process that asks has a server of its own, on a free port and with its
+data in a temporary folder, so several test runs on one machine never meet::
+
+    with mariadb.MariaDBServer(innodb_snapshot_isolation="ON") as server:
+        engine = sqlalchemy.create_engine(server.url(server.create_database()))
+
+``NOVA_DB_STATES_TEST_DB_URL`` names a server to use instead; the user in it
+may create and drop databases.
+"""
+
+import abc
+import atexit
+import collections
+from collections.abc import Iterator
+import contextlib
+import ctypes
+import getpass
+import itertools
+import os
+import pathlib
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from typing import Final, Self, TypeAlias
+
+import pymysql
+import sqlalchemy as sa
+import testresources
+
+DB_URL_VARIABLE: Final = "NOVA_DB_STATES_TEST_DB_URL"
+DEFAULT_SCHEME: Final = "mysql+pymysql"
+
+Connection: TypeAlias = "pymysql.Connection[pymysql.cursors.Cursor]"
+
+_START_ATTEMPTS: Final = 3
+_START_TIMEOUT_S: Final = 60
+_STOP_TIMEOUT_S: Final = 30
+_PR_SET_PDEATHSIG: Final = 1
+_LIBC: Final = ctypes.CDLL(None, use_errno=True)
+
+# What a test machine may relax. Nothing here changes what a statement sees
+# or locks: isolation stays REPEATABLE READ, and with 2 a commit survives the
+# death of the server, only not that of the machine.
+_FAST: Final = {
+    "innodb_flush_log_at_trx_commit": "2",
+    "innodb_doublewrite": "0",
+    "innodb_log_file_size": "64M",
+    "innodb_buffer_pool_size": "256M",
+    "character_set_server": "utf8mb4",
+    "collation_server": "utf8mb4_general_ci",
+    "max_connections": "300",
+}
+
+
+class ServerUnavailable(Exception):
+    """There is no server to test with; the message says what to do."""
+
+
+class Server(abc.ABC):
+    """What a test may ask of a database server, private or given."""
+
+    def __init__(self) -> None:
+        self._numbers = itertools.count(1)
+        self.created: list[str] = []
+
+    @abc.abstractmethod
+    def url(self, database: str = "", scheme: str = DEFAULT_SCHEME) -> str:
+        """Give the SQLAlchemy URL of a database, password included."""
+
+    @abc.abstractmethod
+    def connect(self) -> Connection:
+        """Open a connection without a database, in autocommit."""
+
+    @abc.abstractmethod
+    def stop(self) -> None:
+        """Give back everything; may be called again."""
+
+    def create_database(self, prefix: str = "nds") -> str:
+        """Make an empty database with a name nobody else uses.
+
+        The character set is that of Nova's install guide.
+        """
+        name = f"{prefix}_{os.getpid()}_{next(self._numbers)}"
+        self.execute(f"CREATE DATABASE `{name}` CHARACTER SET utf8mb3")
+        self.created.append(name)
+        return name
+
+    def drop_database(self, database: str) -> None:
+        """Drop a database, whoever is connected to it."""
+        self.disconnect(database)
+        self.execute(f"DROP DATABASE IF EXISTS `{database}`")
+        if database in self.created:
+            self.created.remove(database)
+
+    def disconnect(self, database: str) -> None:
+        """End all connections to a database, and with them their locks."""
+        rows = self.execute(
+            "SELECT id FROM information_schema.processlist WHERE db = %s",
+            database,
+        )
+        for (connection_id,) in rows:
+            # It may be gone by itself meanwhile.
+            with contextlib.suppress(pymysql.err.OperationalError):
+                self.execute(f"KILL {connection_id}")
+
+    def execute(self, statement: str, *args: object) -> list[tuple[object]]:
+        """Run one statement as administrator, for set-up and diagnosis."""
+        with (
+            contextlib.closing(self.connect()) as connection,
+            connection.cursor() as cursor,
+        ):
+            cursor.execute(statement, args or None)
+            return list(cursor.fetchall())
+
+
+class GivenServer(Server):
+    """The server that the environment names."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__()
+        self._url = sa.make_url(url)
+
+    def url(self, database: str = "", scheme: str = DEFAULT_SCHEME) -> str:
+        """Give the SQLAlchemy URL of a database, password included."""
+        url = self._url.set(drivername=scheme, database=database or None)
+        return url.render_as_string(hide_password=False)
+
+    def connect(self) -> Connection:
+        """Open a connection without a database, in autocommit."""
+        return pymysql.connect(
+            host=self._url.host,
+            port=self._url.port or 3306,
+            user=self._url.username,
+            password=self._url.password or "",
+            autocommit=True,
+        )
+
+    def stop(self) -> None:
+        """Drop what was created here; the server is not ours to stop."""
+        for database in list(self.created):
+            self.drop_database(database)
+
+
+class MariaDBServer(Server):
+    """A ``mariadbd`` of our own, started on entering the context.
+
+    Options are those of the server with underscores,
+    ``innodb_snapshot_isolation="ON"``.
+
+    The server dies with the thread that started it, even if that is killed:
+    start it from the main thread.
+    """
+
+    def __init__(self, **options: str) -> None:
+        super().__init__()
+        self.options = {**_FAST, **options}
+        self.port = 0
+        self._folder: pathlib.Path | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.stop()
+
+    @property
+    def pid(self) -> int:
+        """The process id of the running server."""
+        if self._process is None:
+            raise ServerUnavailable("this MariaDB server is not running")
+        return self._process.pid
+
+    @property
+    def folder(self) -> pathlib.Path:
+        """Where data, socket and log are, until the server is stopped."""
+        if self._folder is None:
+            raise ServerUnavailable("this MariaDB server was not started")
+        return self._folder
+
+    @property
+    def log(self) -> pathlib.Path:
+        """The server's error log."""
+        return self.folder / "error.log"
+
+    def url(self, database: str = "", scheme: str = DEFAULT_SCHEME) -> str:
+        """Give the SQLAlchemy URL of a database."""
+        return f"{scheme}://root@127.0.0.1:{self.port}/{database}"
+
+    def connect(self) -> Connection:
+        """Open a connection without a database, in autocommit."""
+        return pymysql.connect(
+            host="127.0.0.1", port=self.port, user="root", autocommit=True
+        )
+
+    def start(self) -> None:
+        """Make a fresh data folder and serve it.
+
+        :raises ServerUnavailable: there is no server program, or it does
+            not start; the message has the end of its log
+        """
+        self._folder = pathlib.Path(tempfile.mkdtemp(prefix="nds-mariadb-"))
+        atexit.register(self.stop)
+        try:
+            self._install()
+            self._start_on_a_free_port()
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """End the server and remove its data; may be called again."""
+        self._terminate()
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder = None
+        atexit.unregister(self.stop)
+
+    def restart(self, **options: str) -> None:
+        """Stop in good order and start on the same port and data.
+
+        :param options: server options to change from now on
+        """
+        self._terminate()
+        self.options |= options
+        self._launch()
+        self._wait_until_it_answers()
+
+    def kill(self) -> None:
+        """Kill the server as a crash would; :meth:`restart` recovers it."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def _terminate(self) -> None:
+        if self._process is None:
+            return
+        self._process.terminate()
+        try:
+            self._process.wait(_STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._process = None
+
+    def _install(self) -> None:
+        done = subprocess.run(
+            [
+                program("mariadb-install-db"),
+                "--no-defaults",
+                f"--datadir={self.folder / 'data'}",
+                f"--user={getpass.getuser()}",
+                "--auth-root-authentication-method=normal",
+                "--skip-test-db",
+                "--skip-name-resolve",
+            ],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            raise ServerUnavailable(
+                f"mariadb-install-db failed:\n{done.stdout}"
+            )
+
+    def _start_on_a_free_port(self) -> None:
+        """Start, on another port if one is taken between look and use."""
+        for attempt in range(_START_ATTEMPTS):
+            self.port = free_port()
+            self._launch()
+            try:
+                self._wait_until_it_answers()
+            except ServerUnavailable:
+                taken = "Address already in use" in self._log_end()
+                if not taken or attempt == _START_ATTEMPTS - 1:
+                    raise
+            else:
+                return
+
+    def _launch(self) -> None:
+        options = {
+            "datadir": str(self.folder / "data"),
+            "socket": str(self.folder / "socket"),
+            "pid_file": str(self.folder / "pid"),
+            "log_error": str(self.log),
+            "bind_address": "127.0.0.1",
+            "port": str(self.port),
+            # As root this keeps root: a change of user would take the death
+            # signal off the process.
+            "user": getpass.getuser(),
+            **self.options,
+        }
+        self._process = subprocess.Popen(
+            [
+                program("mariadbd"),
+                "--no-defaults",
+                "--skip-name-resolve",
+                *(
+                    f"--{name.replace('_', '-')}={value}"
+                    for name, value in options.items()
+                ),
+            ],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            preexec_fn=_die_with_parent,  # noqa: PLW1509 - only a system call
+        )
+
+    def _wait_until_it_answers(self) -> None:
+        deadline = time.monotonic() + _START_TIMEOUT_S
+        while time.monotonic() < deadline:
+            if self._process is None or self._process.poll() is not None:
+                self._process = None
+                raise ServerUnavailable(
+                    f"mariadbd ended while starting:\n{self._log_end()}"
+                )
+            try:
+                # Another server could answer on this port if ours lost it.
+                if self._answers_as_itself():
+                    return
+            except pymysql.err.OperationalError:
+                pass
+            time.sleep(0.05)
+        self.kill()
+        raise ServerUnavailable(
+            f"mariadbd did not answer in {_START_TIMEOUT_S} s:\n"
+            f"{self._log_end()}"
+        )
+
+    def _answers_as_itself(self) -> bool:
+        [(datadir,)] = self.execute("SELECT @@datadir")
+        return pathlib.Path(str(datadir)) == self.folder / "data"
+
+    def _log_end(self) -> str:
+        if not self.log.exists():
+            return "(no log)"
+        with self.log.open(errors="replace") as lines:
+            return "".join(collections.deque(lines, maxlen=15))
+
+
+def program(name: str) -> str:
+    """Find a program of the server, in /usr/sbin too.
+
+    :raises ServerUnavailable: it is not installed
+    """
+    path = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin"])
+    found = shutil.which(name, path=path)
+    if found is None:
+        raise ServerUnavailable(
+            f"No {name} on PATH or in /usr/sbin. Install it (Debian: "
+            "apt-get install mariadb-server), or name a server to use in "
+            f"{DB_URL_VARIABLE}, as mysql+pymysql://user:password@host:port"
+        )
+    return found
+
+
+def free_port() -> int:
+    """Give a TCP port that nobody listens on at this moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _die_with_parent() -> None:
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+@contextlib.contextmanager
+def any_server(**options: str) -> Iterator[Server]:
+    """Give the server that the environment names, else a private one."""
+    given = os.environ.get(DB_URL_VARIABLE)
+    server = GivenServer(given) if given else MariaDBServer(**options)
+    if isinstance(server, MariaDBServer):
+        server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+class ServerManager(testresources.TestResourceManager):
+    """One server for all tests of a run."""
+
+    def make(self, dependency_resources: object) -> Server:
+        """Start the server, or take the one that the environment names."""
+        del dependency_resources
+        self._context = any_server()
+        return self._context.__enter__()
+
+    def clean(self, resource: Server) -> None:
+        """Stop the server."""
+        del resource
+        self._context.__exit__(None, None, None)
+
+
+SERVER: Final = ServerManager()
