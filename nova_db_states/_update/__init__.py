@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How one guarded update is built, executed and explained. Private."""

@@ -1,0 +1,285 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Running one guarded update to its verdict.
+
+Three ways, one meaning: in autocommit (one round trip), in a transaction of
+its own (where something is read back, or the schema cannot promise that a
+uuid matches one row), and inside the transaction a caller has open.
+"""
+
+from collections.abc import Mapping
+import dataclasses
+from typing import Any, NoReturn
+
+from oslo_db import exception as db_exc
+import sqlalchemy as sa
+from sqlalchemy import exc as sa_exc
+
+from nova_db_states import exceptions
+from nova_db_states import guards
+from nova_db_states import retry
+from nova_db_states._update import diagnose
+from nova_db_states._update import statement
+
+__all__ = ["DATABASE_ERRORS", "Update", "independent", "joined", "reraise"]
+
+DATABASE_ERRORS = (db_exc.DBError, sa_exc.DBAPIError)
+
+Returned = Mapping[str, Any] | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Update:
+    """One guarded update, checked and ready.
+
+    :ivar instance_uuid: canonical
+    :ivar values: column to value, ``updated_at`` included
+    :ivar guards: normal forms
+    :ivar scope: the rows the context may see
+    :ivar returning: columns to read back, or empty
+    """
+
+    instance_uuid: str
+    values: Mapping[str, Any]
+    guards: tuple[guards.Guard, ...]
+    scope: statement.Scope
+    returning: tuple[str, ...] = ()
+
+    @property
+    def shape(self) -> statement.Shape:
+        """What its statements are made from."""
+        return shape_of(self.values, self.guards, self.scope)
+
+    def conditions(self) -> dict[str, Any]:
+        """Parameters of every statement that judges this update."""
+        return {
+            "key_uuid": self.instance_uuid,
+            **conditions_of(self.guards, self.scope),
+        }
+
+    def parameters(self) -> dict[str, Any]:
+        """Parameters of the ``UPDATE`` itself."""
+        return {**self.conditions(), **assignments_of(self.values)}
+
+
+def shape_of(
+    values: Mapping[str, Any],
+    given: tuple[guards.Guard, ...],
+    scope: statement.Scope,
+) -> statement.Shape:
+    """Reduce a call to what its SQL text depends on."""
+    return statement.Shape(
+        tuple(sorted(values)),
+        tuple(statement.GuardShape.of(guard) for guard in given),
+        scope.read_deleted,
+        scope.project_id is not None,
+    )
+
+
+def conditions_of(
+    given: tuple[guards.Guard, ...], scope: statement.Scope
+) -> dict[str, Any]:
+    """Bind guards and visibility."""
+    parameters = statement.guard_parameters(given)
+    if scope.project_id is not None:
+        parameters["scope_project_id"] = scope.project_id
+    return parameters
+
+
+def assignments_of(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Bind the new values."""
+    return {f"set_{name}": value for name, value in values.items()}
+
+
+class _Attempt:
+    """One attempt outside of any transaction of the caller.
+
+    :ivar in_doubt: whether an error now leaves open if the change was made
+    """
+
+    def __init__(
+        self, update: Update, engine: sa.Engine, single: sa.Engine | None
+    ) -> None:
+        self.update = update
+        self.engine = engine
+        self.single = single
+        self.in_doubt = False
+
+    def run(self) -> tuple[int, Returned]:
+        if self.single is None or self.update.returning:
+            return self._in_transaction()
+        with self.single.connect() as connection:
+            self.in_doubt = True
+            result = connection.execute(
+                statement.single(self.update.shape), self.update.parameters()
+            )
+            # The server's answer settles it; what fails later, fails later.
+            self.in_doubt = False
+            return result.rowcount, None
+
+    def _in_transaction(self) -> tuple[int, Returned]:
+        with self.engine.connect() as connection:
+            with connection.begin() as transaction:
+                count, returned = _update(connection, self.update)
+                if count == 1:
+                    self.in_doubt = True
+                    transaction.commit()
+                    self.in_doubt = False
+                else:
+                    transaction.rollback()
+            return count, returned
+
+    def explain(self) -> exceptions.InstanceError | None:
+        """Judge the guards again, in a transaction begun after the update."""
+        update = self.update
+        with (self.single or self.engine).connect() as connection:
+            row = connection.execute(
+                statement.judged(update.shape, locking=False),
+                update.conditions(),
+            )
+            return diagnose.explain(
+                update.instance_uuid,
+                update.guards,
+                update.scope,
+                row.mappings().one_or_none(),
+            )
+
+
+def independent(
+    update: Update,
+    engine: sa.Engine,
+    single: sa.Engine | None,
+    policy: retry.Policy,
+) -> Returned:
+    """Run an update in a transaction of its own, as often as the policy says.
+
+    :param update: what to run
+    :param engine: the writer engine of the cell
+    :param single: its autocommit sibling, or ``None``
+    :param policy: for errors that may be tried again, and for rows that fit
+        again after they did not
+    :returns: the columns asked for, or ``None``
+    :raises InstanceError: the subclass that says what happened
+    :raises DBError: of oslo.db; the database failed more often than the
+        policy allows
+    """
+    error: Exception | None = None
+    for _ in policy.attempts():
+        attempt = _Attempt(update, engine, single)
+        try:
+            count, returned = attempt.run()
+            if count == 1:
+                return returned
+            if count > 1:
+                raise _multiple(update, count)
+            conflict = attempt.explain()
+        except DATABASE_ERRORS as caught:
+            if attempt.in_doubt and retry.classify(caught) is retry.Verdict.LOST:
+                raise _unknown(update, attempt) from caught
+            if retry.classify(caught) is retry.Verdict.FAIL:
+                reraise(caught)
+            error = caught
+            continue
+        error = None
+        if conflict is not None:
+            raise conflict
+    if error is not None:
+        reraise(error)
+    raise _unexplained(update)
+
+
+def joined(update: Update, connection: sa.Connection) -> Returned:
+    """Run an update inside the caller's transaction, once.
+
+    :param update: what to run
+    :param connection: of that transaction
+    :returns: the columns asked for, or ``None``
+    :raises InstanceError: the subclass that says what happened
+    :raises DBError: of oslo.db; the transaction must be begun anew
+    """
+    try:
+        count, returned = _update(connection, update)
+        if count == 1:
+            return returned
+        if count > 1:
+            raise _multiple(update, count)
+        row = connection.execute(
+            statement.judged(update.shape, locking=True), update.conditions()
+        )
+        conflict = diagnose.explain(
+            update.instance_uuid,
+            update.guards,
+            update.scope,
+            row.mappings().one_or_none(),
+        )
+    except DATABASE_ERRORS as caught:
+        reraise(caught)
+    raise conflict or _unexplained(update)
+
+
+def reraise(error: Exception) -> NoReturn:
+    """Raise an error of the database as the oslo.db class it stands for.
+
+    :param error: as it was caught
+    :raises DBError: always, or ``error`` where no class stands for it
+    """
+    translated = retry.as_oslo(error)
+    if translated is error:
+        raise error
+    raise translated from error
+
+
+def _update(connection: sa.Connection, update: Update) -> tuple[int, Returned]:
+    result = connection.execute(
+        statement.single(update.shape), update.parameters()
+    )
+    if result.rowcount != 1 or not update.returning:
+        return result.rowcount, None
+    row = connection.execute(
+        statement.written(update.returning), {"key_uuid": update.instance_uuid}
+    )
+    return 1, dict(row.mappings().one())
+
+
+def _multiple(
+    update: Update, count: int
+) -> exceptions.MultipleInstancesMatched:
+    return exceptions.MultipleInstancesMatched(
+        f"{count} rows have the uuid {update.instance_uuid}; none was "
+        f"changed. Nova's schema forbids that (uniq_instances0uuid): run "
+        f"'nova-manage db sync' and remove the duplicates.",
+        instance_uuid=update.instance_uuid,
+    )
+
+
+def _unexplained(update: Update) -> exceptions.UnknownInstanceUpdateConflict:
+    return exceptions.UnknownInstanceUpdateConflict(
+        f"Instance {update.instance_uuid} was not changed: each time the "
+        f"update matched no row, the row fitted again when it was read. Its "
+        f"state changes to and fro; try again later.",
+        instance_uuid=update.instance_uuid,
+        expected={guard.column: guard.expectation for guard in update.guards},
+    )
+
+
+def _unknown(
+    update: Update, attempt: _Attempt
+) -> exceptions.UnknownUpdateOutcome:
+    try:
+        names = tuple(sorted({*update.values, "vm_state", "task_state"}))
+        with attempt.engine.connect() as connection:
+            found = connection.execute(
+                statement.written(names), {"key_uuid": update.instance_uuid}
+            )
+            row = found.mappings().one_or_none()
+    except DATABASE_ERRORS:
+        # The server is still away, and the caller has to know that nothing
+        # is known; the error that led here is the cause.
+        row = None
+    return exceptions.UnknownUpdateOutcome(
+        f"The connection was lost before the answer: whether instance "
+        f"{update.instance_uuid} was changed is not known. Read it again and "
+        f"decide from what is there.",
+        instance_uuid=update.instance_uuid,
+        expected={guard.column: guard.expectation for guard in update.guards},
+        actual=dict(row or {}),
+    )

@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which errors of a database may be tried again, and how patiently.
+
+Classification goes by the error number that the driver reports, because
+oslo.db's own filters are registered for the dialect name ``mysql`` only: under
+``mariadb+pymysql://`` a deadlock arrives as a plain ``OperationalError``.
+"""
+
+import dataclasses
+import enum
+import random
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+from oslo_db import exception as db_exc
+from sqlalchemy import exc as sa_exc
+
+__all__ = ["DEFAULT", "Policy", "Verdict", "as_oslo", "classify", "error_code"]
+
+
+class Verdict(enum.Enum):
+    """What an error says about the transaction it ended."""
+
+    RETRY = "rolled back as a whole, or never begun: run it all again"
+    LOST = "the connection is gone and the server may have gone on without it"
+    FAIL = "will fail the same way again"
+
+
+# Error numbers: MySQL manual, "Server Error Message Reference" and "Client
+# Error Message Reference"; MariaDB adds 1927.
+_DEADLOCKS: Final = frozenset({1205, 1213})
+_CHANGED_RECORD: Final = 1020
+_RETRY: Final = _DEADLOCKS | {
+    _CHANGED_RECORD,
+    1040,  # too many connections: refused while connecting
+    1053,  # server shutdown in progress: answered instead of executing
+    1927,  # connection was killed: answered instead of executing
+    2002,  # cannot connect (socket)
+    2003,  # cannot connect (TCP)
+    2006,  # gone away: PyMySQL could not even send the whole packet
+    0,  # PyMySQL's InterfaceError for a connection closed on our side
+}
+_LOST: Final = frozenset(
+    {
+        2013,  # lost while waiting for the answer
+        2014,  # packets out of order: the answer cannot be read
+        2055,  # lost, with a system error
+    }
+)
+_CONNECTION: Final = frozenset({0, 1040, 1053, 1927, 2002, 2003, 2006}) | _LOST
+
+# SQLite has no numbers in what Python 3.10 and older report; 3.11 has names.
+_SQLITE_BUSY: Final = ("SQLITE_BUSY", "SQLITE_LOCKED")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Policy:
+    """How often, and how far apart, a transaction is tried.
+
+    The wait before attempt ``n + 1`` is drawn between 0 and
+    ``first_backoff_s * 2 ** (n - 1)``, capped by ``max_backoff_s``. Drawing
+    from 0 on spreads the losers of one deadlock best.
+
+    :ivar max_attempts: attempts in all, the first one included; at least 1
+    :ivar first_backoff_s: upper end of the first wait, in seconds
+    :ivar max_backoff_s: upper end of any wait, in seconds
+    :ivar max_elapsed_s: no further attempt begins later than this many
+        seconds after the first; ``None`` for no limit
+    :ivar sleep: waits that many seconds
+    :ivar clock: seconds from any fixed point, never going back
+    :ivar jitter: draws a number between the two it is given
+    """
+
+    max_attempts: int = 5
+    first_backoff_s: float = 0.02
+    max_backoff_s: float = 1.0
+    max_elapsed_s: float | None = None
+    sleep: Callable[[float], object] = time.sleep
+    clock: Callable[[], float] = time.monotonic
+    jitter: Callable[[float, float], float] = random.uniform
+
+    def __post_init__(self) -> None:
+        if self.max_attempts < 1:
+            raise ValueError(
+                f"max_attempts={self.max_attempts}: at least 1, the first "
+                f"attempt itself, is needed."
+            )
+        if self.first_backoff_s < 0 or self.max_backoff_s < 0:
+            raise ValueError(
+                f"first_backoff_s={self.first_backoff_s}, "
+                f"max_backoff_s={self.max_backoff_s}: seconds cannot be "
+                f"negative."
+            )
+
+    def attempts(self) -> Iterator[int]:
+        """Count the attempts, waiting between them.
+
+        :returns: yields 1, 2, ... and ends when the policy allows no more
+        """
+        yield 1
+        # The clock is read after the first attempt: one that succeeds, as
+        # nearly all do, does not pay for it.
+        began = self.clock()
+        for number in range(2, self.max_attempts + 1):
+            ceiling = self.first_backoff_s * 2 ** (number - 2)
+            self.sleep(self.jitter(0.0, min(ceiling, self.max_backoff_s)))
+            if (
+                self.max_elapsed_s is not None
+                and self.clock() - began > self.max_elapsed_s
+            ):
+                return
+            yield number
+
+
+DEFAULT: Final = Policy()
+"""Five attempts within about a third of a second."""
+
+
+def driver_error(error: BaseException) -> BaseException:
+    """Unwrap an error down to what the driver raised.
+
+    :param error: an exception of oslo.db, SQLAlchemy or a driver
+    :returns: the innermost one
+    """
+    if isinstance(error, db_exc.DBError) and error.inner_exception is not None:
+        return driver_error(error.inner_exception)
+    if isinstance(error, sa_exc.DBAPIError) and error.orig is not None:
+        return driver_error(error.orig)
+    return error
+
+
+def error_code(error: BaseException) -> int | str | None:
+    """Find the number or name that the database gave an error.
+
+    :param error: an exception of oslo.db, SQLAlchemy or a driver
+    :returns: MySQL's error number, SQLite's error name, or ``None``
+    """
+    origin = driver_error(error)
+    name: Any = getattr(origin, "sqlite_errorname", None)
+    if name is not None:
+        return str(name)
+    if origin.args and isinstance(origin.args[0], int):
+        return origin.args[0]
+    return None
+
+
+def classify(error: BaseException) -> Verdict:
+    """Say what an error means for the transaction that met it.
+
+    :param error: an exception of oslo.db, SQLAlchemy or a driver
+    :returns: the verdict; ``FAIL`` for anything that is not known
+    """
+    if not isinstance(error, (db_exc.DBError, sa_exc.DBAPIError)):
+        return Verdict.FAIL
+    code = error_code(error)
+    if isinstance(code, str):
+        return (
+            Verdict.RETRY if code.startswith(_SQLITE_BUSY) else Verdict.FAIL
+        )
+    if code in _RETRY:
+        return Verdict.RETRY
+    if code in _LOST or _is_disconnect(error):
+        return Verdict.LOST
+    return Verdict.FAIL
+
+
+def as_oslo(error: BaseException) -> BaseException:
+    """Translate an error as oslo.db's filters do for the scheme ``mysql``.
+
+    Callers decide by oslo.db's classes whether to begin their transaction
+    anew (``oslo_db.api.wrap_db_retry``), and must be able to under
+    ``mariadb+pymysql://`` too.
+
+    :param error: any exception
+    :returns: the oslo.db exception that it stands for, or ``error`` itself
+    """
+    if not isinstance(error, sa_exc.DBAPIError):
+        return error
+    code = error_code(error)
+    if code in _DEADLOCKS:
+        return db_exc.DBDeadlock(error)
+    if code == _CHANGED_RECORD:
+        # oslo.db before 17.3 knows no class of its own for it.
+        kind = getattr(db_exc, "DBConsistencyError", db_exc.DBDeadlock)
+        return kind(error)
+    if code in _CONNECTION or error.connection_invalidated:
+        return db_exc.DBConnectionError(error)
+    return error
+
+
+def _is_disconnect(error: BaseException) -> bool:
+    return isinstance(error, db_exc.DBConnectionError) or (
+        isinstance(error, sa_exc.DBAPIError) and error.connection_invalidated
+    )
