@@ -1,0 +1,197 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Running one schema change without standing in anybody's way.
+
+A schema change that waits for the metadata lock stalls every later statement
+on the table, whatever it is. So it waits only shortly, gives up, lets the
+queue drain and comes back. An online build needs that lock twice: for a moment
+when it begins, and again to put the finished index in place. A time-out there
+rolls the build back as one at the beginning does.
+"""
+
+from collections.abc import Callable
+import dataclasses
+import logging
+import random
+import time
+from typing import Final
+
+from oslo_db import exception as db_exc
+import sqlalchemy as sa
+from sqlalchemy import exc as sa_exc
+
+from nova_db_states import exceptions
+from nova_db_states import retry
+from nova_db_states.migrations import blockers
+
+__all__ = ["PATIENT", "Event", "Progress", "ignore", "run"]
+
+LOG: Final = logging.getLogger(__name__)
+
+
+def _at_least_half(low: float, high: float) -> float:
+    # A pause of nearly nothing would give the stalled statements no time.
+    return random.uniform(max(low, high / 2), high)
+
+
+PATIENT: Final = retry.Policy(
+    max_attempts=20,
+    first_backoff_s=1.0,
+    max_backoff_s=10.0,
+    jitter=_at_least_half,
+)
+"""Twenty tries, 1 to 10 seconds apart: about three and a half minutes with a
+lock time-out of 2 seconds."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Event:
+    """Something to show while a change is being made.
+
+    :ivar index: name of the index
+    :ivar doing: ``building``, ``dropping``, ``blocked`` or ``done``
+    :ivar attempt: the attempt this is about, from 1
+    :ivar max_attempts: how many there will be at most
+    """
+
+    index: str
+    doing: str
+    attempt: int
+    max_attempts: int
+
+
+Progress = Callable[[Event], None]
+
+
+def ignore(event: Event) -> None:
+    """Show nothing.
+
+    :param event: what happened
+    """
+    del event
+
+
+# Error numbers: MySQL manual, "Server Error Message Reference"; MariaDB has
+# the same and, from 1900 on, its own.
+_BLOCKED: Final = frozenset({1205, 1213})
+_ALREADY: Final = frozenset({1061, 1091})
+_GRANTS: Final = (
+    "Grant ALTER, INDEX, CREATE and INSERT on the table instances to this "
+    "user, or let a DBA run the output of nova-db-states db sql."
+)
+_NOT_ONLINE: Final = (
+    "This server cannot do it while rows stay writable, and a change that "
+    "locks the table is never made here; a DBA may decide otherwise."
+)
+_LOG_FULL: Final = (
+    "More was written meanwhile than the server kept a log of: raise "
+    "innodb_online_alter_log_max_size, or run it in a quieter hour."
+)
+_STOPPED: Final = (
+    "Somebody, or a limit on the server, stopped it. Run it again."
+)
+_NO_SPACE: Final = (
+    "Make room where the server's innodb_tmpdir (else tmpdir) and data are: "
+    "a build needs about the size of the index in each."
+)
+_READ_ONLY: Final = (
+    "This server is read-only: give the URL of the writable one."
+)
+_REMEDIES: Final[dict[int | str | None, str]] = {
+    **dict.fromkeys((1044, 1142, 1143, 1227), _GRANTS),
+    **dict.fromkeys((1845, 1846), _NOT_ONLINE),
+    1799: _LOG_FULL,
+    **dict.fromkeys((1317, 1927, 1969), _STOPPED),
+    **dict.fromkeys((1021, 1034, 1114, 1878), _NO_SPACE),
+    **dict.fromkeys((1290, 1792, 1836), _READ_ONLY),
+    "SQLITE_READONLY": "Give a user that may write the file and its folder.",
+}
+
+
+def run(
+    connection: sa.Connection,
+    name: str,
+    doing: str,
+    change: Callable[[], None],
+    *,
+    is_done: Callable[[], bool],
+    lock_timeout_s: int,
+    policy: retry.Policy,
+    progress: Progress,
+) -> int:
+    """Make one change as often as it takes and the policy allows.
+
+    :param connection: in autocommit, with the lock time-out set
+    :param name: name of the index, for messages
+    :param doing: ``building`` or ``dropping``
+    :param change: sends the statement
+    :param is_done: reads whether the change is there, for instance because
+        the server finished what a killed client had begun
+    :param lock_timeout_s: the time-out in seconds, for messages
+    :param policy: how often and how far apart
+    :param progress: is told what happens
+    :returns: the number of attempts made, 0 if nothing was left to do
+    :raises MigrationBlocked: the lock could not be had; nothing was changed
+    :raises MigrationError: the server refused, or the connection was lost
+    """
+    began = time.monotonic()
+    error: Exception | None = None
+    for attempt in policy.attempts():
+        started = time.monotonic()
+        try:
+            if is_done():
+                return attempt - 1
+            progress(Event(name, doing, attempt, policy.max_attempts))
+            change()
+        except (sa_exc.DBAPIError, db_exc.DBError) as caught:
+            error = caught
+            code = retry.error_code(caught)
+            if code in _ALREADY and is_done():
+                return attempt
+            if not _is_blocked(code):
+                raise _refused(name, doing, caught) from caught
+            progress(Event(name, "blocked", attempt, policy.max_attempts))
+            LOG.info(
+                "%s: attempt %d of %d ended after %.1f s, the table was "
+                "locked by others",
+                name,
+                attempt,
+                policy.max_attempts,
+                time.monotonic() - started,
+            )
+        else:
+            progress(Event(name, "done", attempt, policy.max_attempts))
+            return attempt
+    found = blockers.find(connection)
+    raise exceptions.MigrationBlocked(
+        f"{name}: other transactions kept the table instances locked for "
+        f"{time.monotonic() - began:.0f} s, {policy.max_attempts} attempts "
+        f"of {lock_timeout_s} s each; the index was not changed. "
+        f"{found.explanation}",
+        blockers=found.lines,
+    ) from error
+
+
+def _is_blocked(code: int | str | None) -> bool:
+    if isinstance(code, str):
+        return code.startswith(("SQLITE_BUSY", "SQLITE_LOCKED"))
+    return code in _BLOCKED
+
+
+def _refused(
+    name: str, doing: str, error: Exception
+) -> exceptions.MigrationError:
+    """Put an error that no further attempt would change into words."""
+    code = retry.error_code(error)
+    text = str(retry.driver_error(error))
+    if retry.classify(error) is not retry.Verdict.FAIL:
+        return exceptions.MigrationError(
+            f"{name}: the connection was lost while {doing} it ({text}). The "
+            f"server either goes on by itself or has rolled it back, nothing "
+            f"is ever half there. Run the same command again: it begins "
+            f"where this one ended."
+        )
+    remedy = _REMEDIES.get(code, "See the error log of the server.")
+    return exceptions.MigrationError(
+        f"{name}: the database refused ({text}). The index was not changed. "
+        f"{remedy}"
+    )

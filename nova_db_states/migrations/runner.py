@@ -1,0 +1,231 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Bringing one cell database up and down, and saying where it stands."""
+
+from collections.abc import Callable
+import dataclasses
+import time
+
+from alembic import operations
+from alembic.runtime import migration as alembic_migration
+import sqlalchemy as sa
+
+from nova_db_states import database
+from nova_db_states import exceptions
+from nova_db_states import retry
+from nova_db_states.migrations import catalogue
+from nova_db_states.migrations import ddl
+from nova_db_states.migrations import history
+from nova_db_states.migrations import index as index_
+from nova_db_states.migrations import patience
+from nova_db_states.migrations import session
+from nova_db_states.migrations import standing
+
+__all__ = ["Step", "downgrade", "upgrade"]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Step:
+    """What was done about one index.
+
+    :ivar revision: the revision it belongs to
+    :ivar index: name of our index
+    :ivar action: ``created``, ``dropped``, or why nothing was done:
+        ``present``, ``present as NAME``, ``absent``, ``left NAME``
+    :ivar attempts: how often the statement was sent
+    :ivar elapsed_s: how long that took, waits included, in seconds
+    """
+
+    revision: str
+    index: str
+    action: str
+    attempts: int = 0
+    elapsed_s: float = 0.0
+
+
+def upgrade(
+    engine: sa.Engine,
+    *,
+    to: str | None = None,
+    lock_timeout_s: int = session.DEFAULT_LOCK_TIMEOUT_S,
+    policy: retry.Policy = patience.PATIENT,
+    allow_toi: bool = False,
+    progress: patience.Progress = patience.ignore,
+    revisions: tuple[history.Revision, ...] | None = None,
+) -> tuple[Step, ...]:
+    """Make the indexes that are not there, the oldest revision first.
+
+    Rows stay readable and writable. Run again after any failure, it goes on
+    with what is missing.
+
+    :param engine: of a cell database
+    :param to: the last revision to apply; ``None`` for all
+    :param lock_timeout_s: how long one attempt may wait for the table, in
+        whole seconds; all other statements on it wait as long
+    :param policy: how often to try and how long to pause between
+    :param allow_toi: on Galera, let the cluster apply the change in total
+        order, which stops writes to every table of every node meanwhile
+    :param progress: is told what happens
+    :param revisions: ``None`` for this package's
+    :returns: what was done, one entry for each revision
+    :raises UnsupportedDatabase: this is not a Nova cell, or a Galera cluster
+        without ``allow_toi``
+    :raises MigrationBlocked: the table stayed locked by others
+    :raises MigrationError: the server refused, or an index of our name is
+        not ours
+    """
+    wanted = history.up_to(history.known(revisions), to)
+    with session.connected(engine, lock_timeout_s) as connection:
+        table = catalogue.read(connection)
+        entries = standing.of(table, wanted)
+        standing.refuse_different(engine, entries)
+        if any(entry.state != "present" for entry in entries):
+            _refuse_cluster(connection, allow_toi=allow_toi)
+        work = _Work(
+            engine, connection, table, lock_timeout_s, policy, progress
+        )
+        return tuple(
+            work.create(entry.revision)
+            if entry.found is None
+            else Step(
+                entry.revision.revision,
+                entry.index,
+                _named("present", entry),
+            )
+            for entry in entries
+        )
+
+
+def downgrade(
+    engine: sa.Engine,
+    *,
+    to: str = "base",
+    lock_timeout_s: int = session.DEFAULT_LOCK_TIMEOUT_S,
+    policy: retry.Policy = patience.PATIENT,
+    allow_toi: bool = False,
+    progress: patience.Progress = patience.ignore,
+    revisions: tuple[history.Revision, ...] | None = None,
+) -> tuple[Step, ...]:
+    """Drop our indexes, the newest revision first, and nothing else.
+
+    An equal index under another name is somebody else's and stays.
+
+    :param engine: of a cell database
+    :param to: the last revision to keep; ``base`` for none
+    :param lock_timeout_s: as for :func:`upgrade`
+    :param policy: as for :func:`upgrade`
+    :param allow_toi: as for :func:`upgrade`
+    :param progress: is told what happens
+    :param revisions: ``None`` for this package's
+    :returns: what was done, one entry for each revision
+    :raises UnsupportedDatabase: as for :func:`upgrade`
+    :raises MigrationBlocked: the table stayed locked by others
+    :raises MigrationError: the server refused
+    """
+    known = history.known(revisions)
+    unwanted = known[len(history.up_to(known, to)) :]
+    with session.connected(engine, lock_timeout_s) as connection:
+        table = catalogue.read(connection)
+        entries = standing.of(table, unwanted)
+        if any(table.named(entry.index) for entry in entries):
+            _refuse_cluster(connection, allow_toi=allow_toi)
+        work = _Work(
+            engine, connection, table, lock_timeout_s, policy, progress
+        )
+        return tuple(
+            work.drop(entry.revision)
+            if table.named(entry.index)
+            else Step(
+                entry.revision.revision,
+                entry.index,
+                _named("left", entry) if entry.found else "absent",
+            )
+            for entry in reversed(entries)
+        )
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Work:
+    """What every step of one run has in common."""
+
+    engine: sa.Engine
+    connection: sa.Connection
+    table: index_.Table
+    lock_timeout_s: int
+    policy: retry.Policy
+    progress: patience.Progress
+
+    def create(self, revision: history.Revision) -> Step:
+        """Make the index of one revision."""
+
+        def is_done() -> bool:
+            now = catalogue.read(self.connection)
+            return index_.find_equal(now, revision.index) is not None
+
+        return self._run(revision, is_done, down=False)
+
+    def drop(self, revision: history.Revision) -> Step:
+        """Drop the index of one revision."""
+
+        def is_done() -> bool:
+            now = catalogue.read(self.connection)
+            return now.named(revision.index.name) is None
+
+        return self._run(revision, is_done, down=True)
+
+    def _run(
+        self,
+        revision: history.Revision,
+        is_done: Callable[[], bool],
+        *,
+        down: bool,
+    ) -> Step:
+        context = alembic_migration.MigrationContext.configure(
+            connection=self.connection,
+            opts=ddl.options(self.table, revision.index),
+        )
+        change = revision.module.downgrade if down else revision.module.upgrade
+        began = time.monotonic()
+        with (
+            operations.Operations.context(context),
+            session.stopped_with_us(self.engine, self.connection),
+        ):
+            attempts = patience.run(
+                self.connection,
+                revision.index.name,
+                "dropping" if down else "building",
+                change,
+                is_done=is_done,
+                lock_timeout_s=self.lock_timeout_s,
+                policy=self.policy,
+                progress=self.progress,
+            )
+        if attempts:
+            action = "dropped" if down else "created"
+        else:
+            action = "absent" if down else "present"
+        return Step(
+            revision.revision,
+            revision.index.name,
+            action,
+            attempts,
+            time.monotonic() - began,
+        )
+
+
+def _named(action: str, entry: standing.IndexStatus) -> str:
+    if entry.found is None or entry.found == entry.index:
+        return action
+    return f"{action} as {entry.found}"
+
+
+def _refuse_cluster(connection: sa.Connection, *, allow_toi: bool) -> None:
+    if allow_toi or not catalogue.is_cluster(connection):
+        return
+    raise exceptions.UnsupportedDatabase(
+        f"{database.masked(connection.engine.url)}: this server is a node of "
+        f"a Galera cluster (wsrep_on), where a change of the schema stops "
+        f"writes to the whole cluster while it runs and lock time-outs do "
+        f"not bound that. Nothing was changed. Give --galera=toi to run it "
+        f"so all the same, in a quiet hour, or let a DBA apply the output "
+        f"of nova-db-states db sql node by node."
+    )

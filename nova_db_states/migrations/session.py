@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The connection that a schema change runs on."""
+
+from collections.abc import Iterator
+import contextlib
+from typing import Final
+
+import sqlalchemy as sa
+from sqlalchemy import exc as sa_exc
+
+from nova_db_states import database
+from nova_db_states import exceptions
+from nova_db_states.migrations import catalogue
+
+__all__ = [
+    "DEFAULT_LOCK_TIMEOUT_S",
+    "bounding",
+    "connected",
+    "stopped_with_us",
+]
+
+DEFAULT_LOCK_TIMEOUT_S: Final = 2
+
+
+def bounding(lock_timeout_s: int) -> str:
+    """Give the statement that bounds every wait for a table's metadata lock.
+
+    :param lock_timeout_s: whole seconds
+    :returns: the statement, the same on MySQL and MariaDB
+    """
+    return f"SET SESSION lock_wait_timeout = {lock_timeout_s:d}"
+
+
+@contextlib.contextmanager
+def connected(
+    engine: sa.Engine, lock_timeout_s: int
+) -> Iterator[sa.Connection]:
+    """Open a connection in autocommit that gives up soon on a lock.
+
+    :param engine: of any supported database
+    :param lock_timeout_s: whole seconds, at least 1
+    :returns: yields the connection; no pool gets it back with its settings
+    :raises MigrationError: ``lock_timeout_s`` is no such number
+    :raises UnsupportedDatabase: an SQLite file that is not there
+    """
+    if type(lock_timeout_s) is not int or lock_timeout_s < 1:
+        raise exceptions.MigrationError(
+            f"lock_timeout_s={lock_timeout_s!r}: give whole seconds, at "
+            f"least 1; the servers count in seconds."
+        )
+    catalogue.require_file(engine)
+    with engine.connect().execution_options(
+        isolation_level="AUTOCOMMIT"
+    ) as connection:
+        if database.is_mysql(connection.dialect):
+            connection.detach()
+            connection.exec_driver_sql(bounding(lock_timeout_s))
+            if getattr(connection.dialect, "is_mariadb", False):
+                # A limit meant for stray queries would end a long build
+                # each time.
+                connection.exec_driver_sql("SET SESSION max_statement_time=0")
+            yield connection
+            return
+        before = connection.exec_driver_sql("PRAGMA busy_timeout").scalar()
+        connection.exec_driver_sql(
+            f"PRAGMA busy_timeout = {lock_timeout_s * 1000:d}"
+        )
+        try:
+            yield connection
+        finally:
+            connection.exec_driver_sql(f"PRAGMA busy_timeout = {before}")
+
+
+@contextlib.contextmanager
+def stopped_with_us(
+    engine: sa.Engine, connection: sa.Connection
+) -> Iterator[None]:
+    """On Ctrl-C, stop the statement on the server too.
+
+    A server does not notice that its client has gone, and would finish an
+    index that nobody waits for any more.
+
+    :param engine: opens the connection that stops the other
+    :param connection: runs the statement
+    :returns: yields nothing
+    """
+    connection_id = None
+    if database.is_mysql(connection.dialect):
+        connection_id = connection.exec_driver_sql(
+            "SELECT CONNECTION_ID()"
+        ).scalar_one()
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit):
+        if connection_id is not None:
+            with (
+                contextlib.suppress(sa_exc.DBAPIError),
+                engine.connect() as other,
+            ):
+                other.exec_driver_sql(f"KILL {int(connection_id)}")
+        raise
