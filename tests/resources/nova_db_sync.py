@@ -8,8 +8,8 @@ database: ``nova-manage db sync --local_cell``, without a configuration file.
 import sys
 
 import nova.conf
-import nova.db.main.api
 from nova.db import migration
+import nova.db.main.api
 
 
 def main(url: str) -> None:
