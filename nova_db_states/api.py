@@ -192,17 +192,12 @@ def instances_update(
             "updated_before); without any it would change every server of "
             "the cell."
         )
-    if limit is not None and (not isinstance(limit, int) or limit < 1):
-        raise exceptions.InvalidUpdate(
-            f"limit={limit!r}: give the largest number of rows to change, at "
-            f"least 1, or None for no limit."
-        )
     plan = sweep.Sweep(
         _checked_values(values),
         given,
         contexts.scope_of(context),
         columns.value("updated_at", updated_before),
-        limit,
+        _checked_limit(limit),
     )
     manager = contexts.manager_of(context)
     if contexts.has_open_transaction(context, manager):
@@ -217,7 +212,7 @@ def instances_update(
     )
 
 
-def _checked_values(values: Mapping[str, Any]) -> dict[str, Any]:
+def _checked_values(values: Any) -> dict[str, Any]:
     if not isinstance(values, Mapping) or not values:
         raise exceptions.InvalidUpdate(
             f"values={values!r}: give at least one column and its new value, "
@@ -237,7 +232,7 @@ def _checked_values(values: Mapping[str, Any]) -> dict[str, Any]:
     return checked
 
 
-def _checked_returning(returning: Collection[str]) -> tuple[str, ...]:
+def _checked_returning(returning: Any) -> tuple[str, ...]:
     if isinstance(returning, str):
         raise exceptions.InvalidUpdate(
             f"returning={returning!r} is one string. Give a collection of "
@@ -246,6 +241,17 @@ def _checked_returning(returning: Collection[str]) -> tuple[str, ...]:
     for name in returning:
         columns.column(name, exceptions.InvalidUpdate)
     return tuple(returning)
+
+
+def _checked_limit(limit: Any) -> int | None:
+    if limit is None:
+        return None
+    if not isinstance(limit, int) or isinstance(limit, bool) or limit < 1:
+        raise exceptions.InvalidUpdate(
+            f"limit={limit!r}: give the largest number of rows to change, at "
+            f"least 1, or None for no limit."
+        )
+    return limit
 
 
 def _policy(context: Any) -> retry.Policy:

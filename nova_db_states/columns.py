@@ -34,6 +34,9 @@ _VOCABULARY: Final[dict[str, type[enum.StrEnum]]] = {
 # Requirements"); SQLite sets no limit, but a cell may move to MySQL one day.
 _MAX_TEXT_BYTES: Final = 2**24 - 1
 
+# user_data and key_data run to kilobytes; a message need not.
+_SHOWN_CHARACTERS: Final = 60
+
 
 def canonical_uuid(instance_uuid: str | uuid.UUID) -> str:
     """Bring a uuid to the spelling that Nova stores.
@@ -54,7 +57,7 @@ def canonical_uuid(instance_uuid: str | uuid.UUID) -> str:
 
 
 def column(
-    name: str, error: Callable[[str], Exception] = exceptions.InvalidGuard
+    name: object, error: Callable[[str], Exception] = exceptions.InvalidGuard
 ) -> sa.Column[Any]:
     """Look up a column of ``instances``.
 
@@ -127,7 +130,10 @@ def _state(name: str, given: Any) -> str:
 
 
 def _choice(
-    name: str, given: Any, choices: Iterable[str], error: Callable[[str], Exception]
+    name: str,
+    given: Any,
+    choices: Iterable[str],
+    error: Callable[[str], Exception],
 ) -> str:
     accepted = list(choices)
     if given not in accepted:
@@ -139,7 +145,10 @@ def _choice(
 
 
 def _text(
-    name: str, given: Any, length: int | None, error: Callable[[str], Exception]
+    name: str,
+    given: Any,
+    length: int | None,
+    error: Callable[[str], Exception],
 ) -> str:
     if not isinstance(given, str):
         raise _wrong_type(name, given, "a string", error)
@@ -148,7 +157,10 @@ def _text(
             f"{name} {_shortened(given)} has {len(given)} characters; the "
             f"column holds {length}. Shorten it."
         )
-    if length is None and len(given.encode("utf-8", "replace")) > _MAX_TEXT_BYTES:
+    if (
+        length is None
+        and len(given.encode("utf-8", "replace")) > _MAX_TEXT_BYTES
+    ):
         raise error(
             f"{name} {_shortened(given)} has more than {_MAX_TEXT_BYTES} "
             f"bytes, which is what the column holds. Shorten it."
@@ -197,7 +209,9 @@ def _wrong_type(
 
 def _shortened(given: Any) -> str:
     text = states.plain(given)
-    return text if len(text) <= 60 else f"{text[:40]}...{text[-10:]}"
+    if len(text) <= _SHOWN_CHARACTERS:
+        return text
+    return f"{text[: _SHOWN_CHARACTERS - 20]}...{text[-10:]}"
 
 
 def _nearest_hint(given: object, names: Iterable[str]) -> str:

@@ -175,6 +175,7 @@ class UnknownUpdateOutcome(InstanceError):
 class MultipleInstancesMatched(InstanceError):
     """One uuid matched several rows; rolled back, nothing was written.
 
+    Inside a transaction of the caller's, rolling back is the caller's part.
     A Nova schema cannot hold such rows (``uniq_instances0uuid``): the schema
     is damaged. Run ``nova-manage db sync`` and look for the duplicates.
     """
@@ -199,10 +200,16 @@ class PartialUpdate(NovaDBStatesError):
         self.in_doubt = in_doubt
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild_partial, (str(self), self.changed_so_far, self.in_doubt)
+        return _rebuild_partial, (
+            str(self),
+            self.changed_so_far,
+            self.in_doubt,
+        )
 
 
-def _rebuild_partial(message: str, changed: int, in_doubt: int) -> PartialUpdate:
+def _rebuild_partial(
+    message: str, changed: int, in_doubt: int
+) -> PartialUpdate:
     return PartialUpdate(message, changed_so_far=changed, in_doubt=in_doubt)
 
 
@@ -221,6 +228,8 @@ class MigrationBlocked(MigrationError):
         the grants of this database user show them
     """
 
-    def __init__(self, message: str, *, blockers: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, message: str, *, blockers: tuple[str, ...] = ()
+    ) -> None:
         super().__init__(message)
         self.blockers = blockers

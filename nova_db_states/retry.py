@@ -6,11 +6,11 @@ oslo.db's own filters are registered for the dialect name ``mysql`` only: under
 ``mariadb+pymysql://`` a deadlock arrives as a plain ``OperationalError``.
 """
 
+from collections.abc import Callable, Iterator
 import dataclasses
 import enum
 import random
 import time
-from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from oslo_db import exception as db_exc
@@ -155,9 +155,7 @@ def classify(error: BaseException) -> Verdict:
         return Verdict.FAIL
     code = error_code(error)
     if isinstance(code, str):
-        return (
-            Verdict.RETRY if code.startswith(_SQLITE_BUSY) else Verdict.FAIL
-        )
+        return Verdict.RETRY if code.startswith(_SQLITE_BUSY) else Verdict.FAIL
     if code in _RETRY:
         return Verdict.RETRY
     if code in _LOST or _is_disconnect(error):
@@ -165,7 +163,7 @@ def classify(error: BaseException) -> Verdict:
     return Verdict.FAIL
 
 
-def as_oslo(error: BaseException) -> BaseException:
+def as_oslo(error: Exception) -> Exception:
     """Translate an error as oslo.db's filters do for the scheme ``mysql``.
 
     Callers decide by oslo.db's classes whether to begin their transaction
@@ -178,15 +176,15 @@ def as_oslo(error: BaseException) -> BaseException:
     if not isinstance(error, sa_exc.DBAPIError):
         return error
     code = error_code(error)
+    kind: type[Exception] | None = None
     if code in _DEADLOCKS:
-        return db_exc.DBDeadlock(error)
-    if code == _CHANGED_RECORD:
-        # oslo.db before 17.3 knows no class of its own for it.
+        kind = db_exc.DBDeadlock
+    elif code == _CHANGED_RECORD:
+        # Older releases of oslo.db have no class of its own for it.
         kind = getattr(db_exc, "DBConsistencyError", db_exc.DBDeadlock)
-        return kind(error)
-    if code in _CONNECTION or error.connection_invalidated:
-        return db_exc.DBConnectionError(error)
-    return error
+    elif code in _CONNECTION or error.connection_invalidated:
+        kind = db_exc.DBConnectionError
+    return kind(error) if kind is not None else error
 
 
 def _is_disconnect(error: BaseException) -> bool:

@@ -88,11 +88,17 @@ instances: Final = sa.Table(
         "launched_at",
     ),
     sa.Index("instances_uuid_deleted_idx", "uuid", "deleted"),
-    sa.Index("instances_task_state_updated_at_idx", "task_state", "updated_at"),
+    sa.Index(
+        "instances_task_state_updated_at_idx", "task_state", "updated_at"
+    ),
     sa.Index("instances_host_node_deleted_idx", "host", "node", "deleted"),
-    sa.Index("instances_host_deleted_cleaned_idx", "host", "deleted", "cleaned"),
+    sa.Index(
+        "instances_host_deleted_cleaned_idx", "host", "deleted", "cleaned"
+    ),
     sa.Index("instances_deleted_created_at_idx", "deleted", "created_at"),
-    sa.Index("instances_updated_at_project_id_idx", "updated_at", "project_id"),
+    sa.Index(
+        "instances_updated_at_project_id_idx", "updated_at", "project_id"
+    ),
     sa.Index("instances_compute_id_deleted_idx", "compute_id", "deleted"),
     # What Nova's initial migration asks for; the server's default for the
     # rest (collation, row format).

@@ -92,7 +92,7 @@ def register_resolver(resolver: Resolver | None) -> None:
         manager for it, or ``None`` where it knows none; ``None`` to
         unregister
     """
-    global _resolver
+    global _resolver  # noqa: PLW0603 - there is one Nova in a process
     _resolver = resolver
 
 

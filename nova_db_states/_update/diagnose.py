@@ -4,8 +4,6 @@
 from collections.abc import Mapping
 from typing import Any
 
-import sqlalchemy as sa
-
 from nova_db_states import exceptions
 from nova_db_states import guards
 from nova_db_states import states
@@ -36,7 +34,7 @@ def explain(
     instance_uuid: str,
     given: tuple[guards.Guard, ...],
     scope: statement.Scope,
-    row: sa.RowMapping | None,
+    row: Mapping[str, Any] | None,
 ) -> exceptions.InstanceError | None:
     """Find why the update matched no row.
 
@@ -54,8 +52,9 @@ def explain(
         return None
     kind = _kind(failed, row)
     return kind(
-        f"Instance {instance_uuid} was not changed: {_differences(failed, row)}"
-        f"{_context(failed, row)}. {_REMEDIES[kind]}",
+        f"Instance {instance_uuid} was not changed: "
+        f"{_differences(failed, row)}{_context(failed, row)}. "
+        f"{_REMEDIES[kind]}",
         instance_uuid=instance_uuid,
         expected={guard.column: guard.expectation for guard in failed},
         actual={guard.column: row[guard.column] for guard in failed},
@@ -104,8 +103,8 @@ def _not_found(
     if row is None:
         within = f" in project {scope.project_id}" if scope.project_id else ""
         why = (
-            f"this cell has no such row{within}. It never existed, was purged, "
-            f"or is in another cell."
+            f"this cell has no such row{within}. It never existed, was "
+            f"purged, or is in another cell."
         )
     elif scope.read_deleted == statement.ONLY_DELETED:
         why = "it is not deleted, and this context sees deleted rows only."

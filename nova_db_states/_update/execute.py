@@ -65,6 +65,8 @@ def shape_of(
     values: Mapping[str, Any],
     given: tuple[guards.Guard, ...],
     scope: statement.Scope,
+    *,
+    aged: bool = False,
 ) -> statement.Shape:
     """Reduce a call to what its SQL text depends on."""
     return statement.Shape(
@@ -72,6 +74,7 @@ def shape_of(
         tuple(statement.GuardShape.of(guard) for guard in given),
         scope.read_deleted,
         scope.project_id is not None,
+        aged,
     )
 
 
@@ -130,18 +133,32 @@ class _Attempt:
 
     def explain(self) -> exceptions.InstanceError | None:
         """Judge the guards again, in a transaction begun after the update."""
-        update = self.update
         with (self.single or self.engine).connect() as connection:
-            row = connection.execute(
-                statement.judged(update.shape, locking=False),
-                update.conditions(),
-            )
-            return diagnose.explain(
-                update.instance_uuid,
-                update.guards,
-                update.scope,
-                row.mappings().one_or_none(),
-            )
+            return _explain(connection, self.update, locking=False)
+
+    def unknown(self) -> exceptions.UnknownUpdateOutcome:
+        """Say that the outcome is not known, and what the row is now."""
+        update = self.update
+        names = tuple(sorted({*update.values, "vm_state", "task_state"}))
+        try:
+            with self.engine.connect() as connection:
+                row = _read(
+                    connection,
+                    statement.written(names),
+                    {"key_uuid": update.instance_uuid},
+                )
+        except DATABASE_ERRORS:
+            # The server is still away. That nothing is known has to be said
+            # all the same; the error that led here is the cause.
+            row = None
+        return exceptions.UnknownUpdateOutcome(
+            f"The connection was lost before the answer: whether instance "
+            f"{update.instance_uuid} was changed is not known. Read it again "
+            f"and decide from what is there.",
+            instance_uuid=update.instance_uuid,
+            expected=_expected(update),
+            actual=row,
+        )
 
 
 def independent(
@@ -170,11 +187,14 @@ def independent(
             if count == 1:
                 return returned
             if count > 1:
-                raise _multiple(update, count)
+                raise _multiple(update, count, "none was changed")
             conflict = attempt.explain()
         except DATABASE_ERRORS as caught:
-            if attempt.in_doubt and retry.classify(caught) is retry.Verdict.LOST:
-                raise _unknown(update, attempt) from caught
+            if (
+                attempt.in_doubt
+                and retry.classify(caught) is retry.Verdict.LOST
+            ):
+                raise attempt.unknown() from caught
             if retry.classify(caught) is retry.Verdict.FAIL:
                 reraise(caught)
             error = caught
@@ -201,16 +221,8 @@ def joined(update: Update, connection: sa.Connection) -> Returned:
         if count == 1:
             return returned
         if count > 1:
-            raise _multiple(update, count)
-        row = connection.execute(
-            statement.judged(update.shape, locking=True), update.conditions()
-        )
-        conflict = diagnose.explain(
-            update.instance_uuid,
-            update.guards,
-            update.scope,
-            row.mappings().one_or_none(),
-        )
+            raise _multiple(update, count, "roll this transaction back")
+        conflict = _explain(connection, update, locking=True)
     except DATABASE_ERRORS as caught:
         reraise(caught)
     raise conflict or _unexplained(update)
@@ -234,18 +246,45 @@ def _update(connection: sa.Connection, update: Update) -> tuple[int, Returned]:
     )
     if result.rowcount != 1 or not update.returning:
         return result.rowcount, None
-    row = connection.execute(
-        statement.written(update.returning), {"key_uuid": update.instance_uuid}
+    return 1, _read(
+        connection,
+        statement.written(update.returning),
+        {"key_uuid": update.instance_uuid},
     )
-    return 1, dict(row.mappings().one())
+
+
+def _explain(
+    connection: sa.Connection, update: Update, *, locking: bool
+) -> exceptions.InstanceError | None:
+    row = _read(
+        connection,
+        statement.judged(update.shape, locking=locking),
+        update.conditions(),
+    )
+    return diagnose.explain(
+        update.instance_uuid, update.guards, update.scope, row
+    )
+
+
+def _read(
+    connection: sa.Connection,
+    select: sa.Select[Any],
+    parameters: Mapping[str, Any],
+) -> dict[str, Any] | None:
+    row = connection.execute(select, parameters).mappings().one_or_none()
+    return None if row is None else {str(key): row[key] for key in row}
+
+
+def _expected(update: Update) -> dict[str, Any]:
+    return {guard.column: guard.expectation for guard in update.guards}
 
 
 def _multiple(
-    update: Update, count: int
+    update: Update, count: int, outcome: str
 ) -> exceptions.MultipleInstancesMatched:
     return exceptions.MultipleInstancesMatched(
-        f"{count} rows have the uuid {update.instance_uuid}; none was "
-        f"changed. Nova's schema forbids that (uniq_instances0uuid): run "
+        f"{count} rows have the uuid {update.instance_uuid}; {outcome}. "
+        f"Nova's schema forbids that (uniq_instances0uuid): run "
         f"'nova-manage db sync' and remove the duplicates.",
         instance_uuid=update.instance_uuid,
     )
@@ -257,29 +296,5 @@ def _unexplained(update: Update) -> exceptions.UnknownInstanceUpdateConflict:
         f"update matched no row, the row fitted again when it was read. Its "
         f"state changes to and fro; try again later.",
         instance_uuid=update.instance_uuid,
-        expected={guard.column: guard.expectation for guard in update.guards},
-    )
-
-
-def _unknown(
-    update: Update, attempt: _Attempt
-) -> exceptions.UnknownUpdateOutcome:
-    try:
-        names = tuple(sorted({*update.values, "vm_state", "task_state"}))
-        with attempt.engine.connect() as connection:
-            found = connection.execute(
-                statement.written(names), {"key_uuid": update.instance_uuid}
-            )
-            row = found.mappings().one_or_none()
-    except DATABASE_ERRORS:
-        # The server is still away, and the caller has to know that nothing
-        # is known; the error that led here is the cause.
-        row = None
-    return exceptions.UnknownUpdateOutcome(
-        f"The connection was lost before the answer: whether instance "
-        f"{update.instance_uuid} was changed is not known. Read it again and "
-        f"decide from what is there.",
-        instance_uuid=update.instance_uuid,
-        expected={guard.column: guard.expectation for guard in update.guards},
-        actual=dict(row or {}),
+        expected=_expected(update),
     )

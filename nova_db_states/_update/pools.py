@@ -69,7 +69,9 @@ def autocommit(
     # Two threads may both come here; the pool that loses has opened nothing.
     return _siblings.setdefault(
         engine,
-        _sibling(engine, max_connections) if unique and not in_memory else None,
+        _sibling(engine, max_connections)
+        if unique and not in_memory
+        else None,
     )
 
 
@@ -117,12 +119,14 @@ def _sibling(engine: sa.Engine, max_connections: int) -> sa.Engine:
 
 def _dialect_options() -> frozenset[str]:
     code = default.DefaultDialect.__init__.__code__
-    return frozenset(code.co_varnames[: code.co_argcount + code.co_kwonlyargcount])
+    return frozenset(
+        code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+    )
 
 
 def _discard_unusable(sibling: sa.Engine) -> None:
     @event.listens_for(sibling, "connect")
-    def _remember_process(dbapi_connection: Any, record: Any) -> None:
+    def _remember_process(_dbapi_connection: Any, record: Any) -> None:
         record.info["pid"] = os.getpid()
 
     @event.listens_for(sibling, "checkout")

@@ -89,7 +89,9 @@ class GuardShape:
         column = _T.c[self.column]
         terms: list[sa.ColumnElement[bool]] = []
         if self.count == 1:
-            terms.append(column == sa.bindparam(self.parameter, type_=column.type))
+            terms.append(
+                column == sa.bindparam(self.parameter, type_=column.type)
+            )
         elif self.count:
             terms.append(
                 column.in_(
@@ -117,12 +119,14 @@ class Shape:
     :ivar guards: the shapes of the guards
     :ivar read_deleted: see :class:`Scope`
     :ivar scoped: whether one project's rows only are meant
+    :ivar aged: whether rows that were updated lately are left out
     """
 
     columns: tuple[str, ...]
     guards: tuple[GuardShape, ...]
     read_deleted: str
     scoped: bool
+    aged: bool = False
 
     def criteria(self) -> list[sa.ColumnElement[bool]]:
         """Build the WHERE terms for visibility and guards, without the key."""
@@ -134,6 +138,13 @@ class Shape:
         if self.scoped:
             terms.append(_T.c.project_id == sa.bindparam("scope_project_id"))
         terms.extend(guard.criterion() for guard in self.guards)
+        if self.aged:
+            # updated_at is NULL until the first update of a row (Nova sets
+            # none on INSERT): its age is then that of the row.
+            age = sa.func.coalesce(_T.c.updated_at, _T.c.created_at)
+            terms.append(
+                age < sa.bindparam("updated_before", type_=sa.DateTime())
+            )
         return terms
 
     def assignments(self) -> dict[str, sa.BindParameter[Any]]:
@@ -155,7 +166,7 @@ def single(shape: Shape) -> sa.Update:
 
 
 @functools.lru_cache(maxsize=_CACHED_SHAPES)
-def judged(shape: Shape, locking: bool) -> sa.Select[Any]:
+def judged(shape: Shape, *, locking: bool) -> sa.Select[Any]:
     """Build the read that explains why :func:`single` matched no row.
 
     The server judges each guard again with the very term of the ``UPDATE``,
@@ -173,7 +184,9 @@ def judged(shape: Shape, locking: bool) -> sa.Select[Any]:
     select = sa.select(
         *(_T.c[name] for name in names),
         *(
-            sa.case((guard.criterion(), 1), else_=0).label(f"fits_{guard.column}")
+            sa.case((guard.criterion(), 1), else_=0).label(
+                f"fits_{guard.column}"
+            )
             for guard in shape.guards
         ),
     ).where(_T.c.uuid == sa.bindparam("key_uuid"))
@@ -192,29 +205,19 @@ def written(names: tuple[str, ...]) -> sa.Select[Any]:
     )
 
 
-def _aged(aged: bool) -> list[sa.ColumnElement[bool]]:
-    if not aged:
-        return []
-    # updated_at is NULL until the first update of a row (Nova writes no
-    # value on INSERT): its age then is that of the row.
-    age = sa.func.coalesce(_T.c.updated_at, _T.c.created_at)
-    return [age < sa.bindparam("updated_before", type_=sa.DateTime())]
-
-
 @functools.lru_cache(maxsize=_CACHED_SHAPES)
-def candidates(shape: Shape, aged: bool, limited: bool) -> sa.Select[Any]:
+def candidates(shape: Shape, *, limited: bool) -> sa.Select[Any]:
     """Build the lock-free read of the ids that a change of many rows means.
 
     :param shape: that of the update
-    :param aged: whether ``updated_before`` is among the guards
     :param limited: whether the caller set a limit
     """
-    select = sa.select(_T.c.id).where(*shape.criteria(), *_aged(aged))
+    select = sa.select(_T.c.id).where(*shape.criteria())
     return select.limit(sa.bindparam("row_limit")) if limited else select
 
 
 @functools.lru_cache(maxsize=_CACHED_SHAPES)
-def batch(shape: Shape, aged: bool) -> sa.Update:
+def batch(shape: Shape) -> sa.Update:
     """Build the ``UPDATE`` of some ids, every guard judged again.
 
     The hint keeps the server on the primary key: going through a state index
@@ -225,12 +228,13 @@ def batch(shape: Shape, aged: bool) -> sa.Update:
         .where(
             _T.c.id.in_(sa.bindparam("key_ids", expanding=True)),
             *shape.criteria(),
-            *_aged(aged),
         )
         .values(shape.assignments())
     )
     for dialect in ("mysql", "mariadb"):
-        update = update.with_hint("FORCE INDEX (PRIMARY)", dialect_name=dialect)
+        update = update.with_hint(
+            "FORCE INDEX (PRIMARY)", dialect_name=dialect
+        )
     return update
 
 

@@ -54,7 +54,7 @@ class Sweep:
         if self.limit is not None:
             parameters["row_limit"] = self.limit
         select = statement.candidates(
-            self._shape(), self._aged(), self.limit is not None
+            self._shape(), limited=self.limit is not None
         )
         # In the order of the primary key neighbours share pages, and two
         # sweeps lock their rows in one order.
@@ -63,7 +63,7 @@ class Sweep:
     def change(self, connection: sa.Connection, ids: list[int]) -> int:
         """Change those of some rows that still fit; say how many did."""
         result = connection.execute(
-            statement.batch(self._shape(), self._aged()),
+            statement.batch(self._shape()),
             {
                 "key_ids": ids,
                 **self._conditions(),
@@ -73,10 +73,12 @@ class Sweep:
         return result.rowcount
 
     def _shape(self) -> statement.Shape:
-        return execute.shape_of(self.values, self.guards, self.scope)
-
-    def _aged(self) -> bool:
-        return self.updated_before is not None
+        return execute.shape_of(
+            self.values,
+            self.guards,
+            self.scope,
+            aged=self.updated_before is not None,
+        )
 
     def _conditions(self) -> dict[str, Any]:
         conditions = execute.conditions_of(self.guards, self.scope)
