@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The command ``nova-db-states``: a thin shell over the library's functions."""
+"""The command ``nova-db-states``: a thin shell over the library."""

@@ -1,0 +1,276 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which cell databases a command is about.
+
+One by its URL, or all that a ``nova.conf`` leads to: ``[api_database]
+connection`` names the database with ``cell_mappings``, and a URL there may be
+a template that ``[database] connection`` fills in, as Nova does it in
+``nova/objects/cell_mapping.py``.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+import dataclasses
+import logging
+from typing import Any, Final
+from urllib import parse
+
+from oslo_config import cfg
+from oslo_utils import netutils
+import sqlalchemy as sa
+from sqlalchemy import exc as sa_exc
+from sqlalchemy import pool
+
+from nova_db_states import database
+from nova_db_states import exceptions
+
+__all__ = ["DB_URL_VARIABLE", "Target", "TargetError", "engine", "resolve"]
+
+LOG: Final = logging.getLogger(__name__)
+
+DB_URL_VARIABLE: Final = "NOVA_DB_STATES_DB_URL"
+
+_CELL_MAPPINGS: Final = sa.text(
+    "SELECT uuid, name, database_connection FROM cell_mappings ORDER BY id"
+)
+
+
+class TargetError(exceptions.InvalidRequest):
+    """The options do not lead to any cell database."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Target:
+    """One cell database.
+
+    :ivar cell: the cell's name, its UUID if it has none, ``-`` for a URL
+        given by hand
+    :ivar url: its URL, password included
+    """
+
+    cell: str
+    url: sa.URL
+
+    @property
+    def shown(self) -> str:
+        """The URL as it may be shown."""
+        return database.masked(self.url)
+
+
+def resolve(
+    db: str | None,
+    config_files: Sequence[str],
+    config_dirs: Sequence[str],
+    environ: Mapping[str, str],
+) -> tuple[Target, ...]:
+    """Find the databases that the options of a command mean.
+
+    :param db: a URL, ``None`` if not given
+    :param config_files: files as ``nova.conf``, later ones over earlier ones
+    :param config_dirs: folders of such files
+    :param environ: the environment; its variable counts when no option is
+        given
+    :returns: the cells in the order of ``cell_mappings``, at least one
+    :raises TargetError: nothing or too much is given, or a file is missing,
+        or no cell is mapped
+    :raises UnsupportedDatabase: a URL that cannot be used
+    """
+    configured = bool(config_files or config_dirs)
+    if db and configured:
+        raise TargetError(
+            "--db and --config-file were both given. Give --db for one "
+            "database, or --config-file for every cell."
+        )
+    if not configured:
+        url = db or environ.get(DB_URL_VARIABLE)
+        if not url:
+            raise TargetError(
+                f"No database given. Give --config-file nova.conf for every "
+                f"cell, --db URL for one, or the URL in the environment "
+                f"variable {DB_URL_VARIABLE}, which keeps the password off "
+                f"the command line."
+            )
+        return (Target("-", parse_url(url)),)
+    return _cells(_read_config(config_files, config_dirs))
+
+
+def engine(url: sa.URL) -> sa.Engine:
+    """Make an engine that keeps no connection.
+
+    :param url: a parsed URL
+    :returns: the engine; nothing is connected yet
+    :raises UnsupportedDatabase: the driver in the URL is not installed, or
+        SQLAlchemy does not know it
+    """
+    try:
+        return sa.create_engine(
+            # A plugin of Nova's engines has no business in a migration.
+            url.difference_update_query(["plugin"]),
+            poolclass=pool.NullPool,
+            hide_parameters=True,
+        )
+    except (ModuleNotFoundError, sa_exc.ArgumentError) as error:
+        raise exceptions.UnsupportedDatabase(
+            f"{database.masked(url)}: there is no driver for "
+            f"{url.drivername} here ({error}). Install it, or use "
+            f"mysql+pymysql:// or mariadb+pymysql://."
+        ) from error
+
+
+def parse_url(url: str) -> sa.URL:
+    """Parse a URL without ever repeating what does not parse.
+
+    :param url: as it was given
+    :returns: the parsed URL
+    :raises UnsupportedDatabase: not a URL of a database that is supported
+    """
+    try:
+        return database.parse_url(url)
+    except exceptions.UnsupportedDatabase:
+        raise
+    except ValueError:
+        # The port is not a number; with a password that is not encoded, the
+        # "port" in the error's text can be a part of it.
+        raise exceptions.UnsupportedDatabase(
+            "The port in the database URL is not a number. Percent-encode "
+            "special characters in user and password."
+        ) from None
+
+
+def _read_config(
+    config_files: Sequence[str], config_dirs: Sequence[str]
+) -> cfg.ConfigOpts:
+    conf = cfg.ConfigOpts()
+    for group in ("database", "api_database"):
+        conf.register_opts(
+            [
+                cfg.StrOpt("connection", secret=True),
+                cfg.StrOpt("connection_parameters", default="", secret=True),
+            ],
+            group=group,
+        )
+    arguments = [
+        *(f"--config-file={name}" for name in config_files),
+        *(f"--config-dir={name}" for name in config_dirs),
+    ]
+    try:
+        conf(arguments, project="nova", default_config_files=[])
+    except cfg.Error as error:
+        raise TargetError(
+            f"The configuration cannot be read: {error} Give Nova's own "
+            f"files, usually --config-file /etc/nova/nova.conf."
+        ) from error
+    return conf
+
+
+def _cells(conf: cfg.ConfigOpts) -> tuple[Target, ...]:
+    """Read the cells, the disabled ones too: their rows are Nova's as well."""
+    if not conf.api_database.connection:
+        raise TargetError(
+            "[api_database] connection is not set in these files. Add the "
+            "file that has it (Nova reads several), or give --db URL for "
+            "one cell."
+        )
+    api_url = _with_parameters(
+        parse_url(conf.api_database.connection), conf.api_database
+    )
+    rows = _read_mappings(api_url)
+    if not rows:
+        raise TargetError(
+            f"{database.masked(api_url)}: no cell is mapped. Run "
+            f"nova-manage cell_v2 list_cells to see the cells, or give --db "
+            f"URL for one database."
+        )
+    return tuple(
+        Target(
+            row["name"] or row["uuid"],
+            _with_parameters(
+                _cell_url(row, conf.database.connection), conf.database
+            ),
+        )
+        for row in rows
+    )
+
+
+def _read_mappings(api_url: sa.URL) -> Sequence[Mapping[Any, Any]]:
+    api = engine(api_url)
+    try:
+        with api.connect() as connection:
+            return connection.execute(_CELL_MAPPINGS).mappings().all()
+    except (sa_exc.ProgrammingError, sa_exc.OperationalError) as error:
+        raise TargetError(
+            f"{database.masked(api_url)}, from [api_database] connection: "
+            f"the table cell_mappings cannot be read ({error.orig}). Check "
+            f"that this is Nova's API database and reachable from here."
+        ) from error
+
+
+def _with_parameters(url: sa.URL, group: Any) -> sa.URL:
+    """Add what oslo.db adds to every URL that it connects to."""
+    if not group.connection_parameters:
+        return url
+    return url.update_query_string(group.connection_parameters, append=True)
+
+
+def _cell_url(row: Mapping[Any, Any], default: str | None) -> sa.URL:
+    cell = row["name"] or row["uuid"]
+    url = row["database_connection"]
+    if default is None:
+        if "{" in url:
+            raise TargetError(
+                f"Cell {cell}: its database_connection is a template, and "
+                f"[database] connection, which fills it in, is not set in "
+                f"these files. Add the file that has it."
+            )
+    else:
+        try:
+            url = url.format(**_substitutes(default))
+        except (KeyError, IndexError, ValueError, AttributeError):
+            # As Nova does: a brace may be part of a password.
+            LOG.warning(
+                "Cell %s: its database_connection cannot be filled in from "
+                "[database] connection and is used as it stands, as Nova "
+                "does.",
+                cell,
+            )
+    try:
+        return parse_url(url)
+    except exceptions.UnsupportedDatabase as error:
+        raise exceptions.UnsupportedDatabase(
+            f"Cell {cell}: {error}"
+        ) from error
+
+
+def _substitutes(default: str) -> dict[str, object]:
+    """Take a URL apart into the fields that a template may name.
+
+    Parts stay percent-encoded, as they are put into another URL.
+    """
+    parts = parse.urlparse(default)
+    fields: dict[str, object] = {
+        "scheme": parts.scheme,
+        "username": parts.username,
+        "password": parts.password,
+        "hostname": parts.hostname,
+        "port": parts.port if "," not in parts.netloc else None,
+        "path": parts.path.lstrip("/"),
+        "query": parts.query,
+        "fragment": parts.fragment,
+    }
+    if "," in parts.netloc:
+        fields |= _numbered(parts.netloc.split(","))
+    return fields
+
+
+def _numbered(netlocs: Iterable[str]) -> dict[str, object]:
+    """Give each of several servers in one URL fields of its own."""
+    fields: dict[str, object] = {}
+    for number, netloc in enumerate(netlocs, start=1):
+        credentials, _, server = netloc.rpartition("@")
+        username, colon, password = credentials.partition(":")
+        host, port = netutils.parse_host_port(server)
+        fields |= {
+            f"username{number}": username,
+            f"password{number}": password if colon else None,
+            f"hostname{number}": host,
+            f"port{number}": port,
+        }
+    return fields
