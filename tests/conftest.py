@@ -17,6 +17,7 @@ import testresources
 
 from tests.resources import mariadb
 from tests.resources import schema
+from tests.resources import servers
 
 BACKENDS: Final = ("sqlite", "mysql+pymysql", "mariadb+pymysql")
 
@@ -41,9 +42,9 @@ def hold() -> Iterator[Hold]:
 
 
 @pytest.fixture(scope="session")
-def mariadb_server(hold: Hold) -> mariadb.Server:
+def mariadb_server(hold: Hold) -> servers.Server:
     """Share one MariaDB server, to make databases on."""
-    server: mariadb.Server = hold(mariadb.SERVER)
+    server: servers.Server = hold(mariadb.SERVER)
     return server
 
 
@@ -76,7 +77,7 @@ def make_nova_sqlite(hold: Hold, tmp_path: pathlib.Path) -> MakeCell:
 
 @pytest.fixture
 def make_nova_mariadb(
-    hold: Hold, mariadb_server: mariadb.Server
+    hold: Hold, mariadb_server: servers.Server
 ) -> Iterator[MakeCell]:
     """Make a cell database of a Nova release on MariaDB, and give its URL.
 
@@ -87,7 +88,7 @@ def make_nova_mariadb(
 
         def make(
             release: str = schema.NEWEST,
-            scheme: str = mariadb.DEFAULT_SCHEME,
+            scheme: str = servers.DEFAULT_SCHEME,
         ) -> str:
             made: schema.MariaDBSchema = hold(schema.nova_mariadb(release))
             database = made.create()

@@ -17,6 +17,7 @@ from tests import conftest
 from tests.resources import mariadb
 from tests.resources import rows
 from tests.resources import schema
+from tests.resources import servers
 
 _STARTS_AND_WAITS = """
 import sys
@@ -54,7 +55,7 @@ def test_shared_cell_forgives_a_held_lock(
 
 
 def test_shared_cell_refuses_a_changed_schema(
-    hold: conftest.Hold, mariadb_server: mariadb.Server
+    hold: conftest.Hold, mariadb_server: servers.Server
 ) -> None:
     """An index that a test left in the shared cell is noticed at once."""
     cell = schema.SharedCell(hold(schema.nova_mariadb(schema.NEWEST)))
@@ -69,7 +70,7 @@ def test_shared_cell_refuses_a_changed_schema(
 def test_mariadb_copy_equals_what_nova_made(
     nova_release: str,
     hold: conftest.Hold,
-    mariadb_server: mariadb.Server,
+    mariadb_server: servers.Server,
     make_nova_mariadb: conftest.MakeCell,
 ) -> None:
     """The copied schema is Nova's, to the letter, in every release."""
@@ -139,7 +140,7 @@ def test_missing_server_is_an_error_with_a_remedy(
 ) -> None:
     """Without a server program the run fails and says what to install."""
     monkeypatch.setenv("PATH", "")
-    with pytest.raises(mariadb.ServerUnavailable, match="mariadb-server"):
+    with pytest.raises(servers.ServerUnavailable, match="mariadb-server"):
         mariadb.program("mariadbd-of-another-world")
 
 
@@ -150,7 +151,7 @@ def test_given_server_is_used_and_left_clean(
     """A server named in the environment loses only what was made on it."""
     private = make_mariadb()
     kept = private.create_database("kept")
-    monkeypatch.setenv(mariadb.DB_URL_VARIABLE, private.url())
+    monkeypatch.setenv(servers.DB_URL_VARIABLE, private.url())
     with mariadb.any_server() as server:
         made = server.create_database()
         assert f":{private.port}/{made}" in server.url(made)

@@ -11,14 +11,12 @@ data in a temporary folder, so several test runs on one machine never meet::
 may create and drop databases.
 """
 
-import abc
 import atexit
 import collections
 from collections.abc import Iterator
 import contextlib
 import ctypes
 import getpass
-import itertools
 import os
 import pathlib
 import shutil
@@ -30,13 +28,13 @@ import time
 from typing import Final, Self, TypeAlias
 
 import pymysql
-import sqlalchemy as sa
 import testresources
 
-DB_URL_VARIABLE: Final = "NOVA_DB_STATES_TEST_DB_URL"
-DEFAULT_SCHEME: Final = "mysql+pymysql"
+from tests.resources import servers
 
-Connection: TypeAlias = "pymysql.Connection[pymysql.cursors.Cursor]"
+# Who starts a server names its types without a second import.
+Connection: TypeAlias = servers.Connection
+Server: TypeAlias = servers.Server
 
 _START_ATTEMPTS: Final = 3
 _START_TIMEOUT_S: Final = 60
@@ -56,95 +54,6 @@ _FAST: Final = {
     "collation_server": "utf8mb4_general_ci",
     "max_connections": "300",
 }
-
-
-class ServerUnavailable(Exception):
-    """There is no server to test with; the message says what to do."""
-
-
-class Server(abc.ABC):
-    """What a test may ask of a database server, private or given."""
-
-    def __init__(self) -> None:
-        self._numbers = itertools.count(1)
-        self.created: list[str] = []
-
-    @abc.abstractmethod
-    def url(self, database: str = "", scheme: str = DEFAULT_SCHEME) -> str:
-        """Give the SQLAlchemy URL of a database, password included."""
-
-    @abc.abstractmethod
-    def connect(self) -> Connection:
-        """Open a connection without a database, in autocommit."""
-
-    @abc.abstractmethod
-    def stop(self) -> None:
-        """Give back everything; may be called again."""
-
-    def create_database(self, prefix: str = "nds") -> str:
-        """Make an empty database with a name nobody else uses.
-
-        The character set is that of Nova's install guide.
-        """
-        name = f"{prefix}_{os.getpid()}_{next(self._numbers)}"
-        self.execute(f"CREATE DATABASE `{name}` CHARACTER SET utf8mb3")
-        self.created.append(name)
-        return name
-
-    def drop_database(self, database: str) -> None:
-        """Drop a database, whoever is connected to it."""
-        self.disconnect(database)
-        self.execute(f"DROP DATABASE IF EXISTS `{database}`")
-        if database in self.created:
-            self.created.remove(database)
-
-    def disconnect(self, database: str) -> None:
-        """End all connections to a database, and with them their locks."""
-        rows = self.execute(
-            "SELECT id FROM information_schema.processlist WHERE db = %s",
-            database,
-        )
-        for (connection_id,) in rows:
-            # It may be gone by itself meanwhile.
-            with contextlib.suppress(pymysql.err.OperationalError):
-                self.execute(f"KILL {connection_id}")
-
-    def execute(self, statement: str, *args: object) -> list[tuple[object]]:
-        """Run one statement as administrator, for set-up and diagnosis."""
-        with (
-            contextlib.closing(self.connect()) as connection,
-            connection.cursor() as cursor,
-        ):
-            cursor.execute(statement, args or None)
-            return list(cursor.fetchall())
-
-
-class GivenServer(Server):
-    """The server that the environment names."""
-
-    def __init__(self, url: str) -> None:
-        super().__init__()
-        self._url = sa.make_url(url)
-
-    def url(self, database: str = "", scheme: str = DEFAULT_SCHEME) -> str:
-        """Give the SQLAlchemy URL of a database, password included."""
-        url = self._url.set(drivername=scheme, database=database or None)
-        return url.render_as_string(hide_password=False)
-
-    def connect(self) -> Connection:
-        """Open a connection without a database, in autocommit."""
-        return pymysql.connect(
-            host=self._url.host,
-            port=self._url.port or 3306,
-            user=self._url.username,
-            password=self._url.password or "",
-            autocommit=True,
-        )
-
-    def stop(self) -> None:
-        """Drop what was created here; the server is not ours to stop."""
-        for database in list(self.created):
-            self.drop_database(database)
 
 
 class MariaDBServer(Server):
@@ -175,14 +84,18 @@ class MariaDBServer(Server):
     def pid(self) -> int:
         """The process id of the running server."""
         if self._process is None:
-            raise ServerUnavailable("this MariaDB server is not running")
+            raise servers.ServerUnavailable(
+                "this MariaDB server is not running"
+            )
         return self._process.pid
 
     @property
     def folder(self) -> pathlib.Path:
         """Where data, socket and log are, until the server is stopped."""
         if self._folder is None:
-            raise ServerUnavailable("this MariaDB server was not started")
+            raise servers.ServerUnavailable(
+                "this MariaDB server was not started"
+            )
         return self._folder
 
     @property
@@ -190,11 +103,13 @@ class MariaDBServer(Server):
         """The server's error log."""
         return self.folder / "error.log"
 
-    def url(self, database: str = "", scheme: str = DEFAULT_SCHEME) -> str:
+    def url(
+        self, database: str = "", scheme: str = servers.DEFAULT_SCHEME
+    ) -> str:
         """Give the SQLAlchemy URL of a database."""
         return f"{scheme}://root@127.0.0.1:{self.port}/{database}"
 
-    def connect(self) -> Connection:
+    def connect(self) -> servers.Connection:
         """Open a connection without a database, in autocommit."""
         return pymysql.connect(
             host="127.0.0.1", port=self.port, user="root", autocommit=True
@@ -203,8 +118,8 @@ class MariaDBServer(Server):
     def start(self) -> None:
         """Make a fresh data folder and serve it.
 
-        :raises ServerUnavailable: there is no server program, or it does
-            not start; the message has the end of its log
+        :raises ServerUnavailable: there is no server program, or it does not
+            start; the message has the end of its log
         """
         self._folder = pathlib.Path(tempfile.mkdtemp(prefix="nds-mariadb-"))
         atexit.register(self.stop)
@@ -268,7 +183,7 @@ class MariaDBServer(Server):
             check=False,
         )
         if done.returncode:
-            raise ServerUnavailable(
+            raise servers.ServerUnavailable(
                 f"mariadb-install-db failed:\n{done.stdout}"
             )
 
@@ -279,7 +194,7 @@ class MariaDBServer(Server):
             self._launch()
             try:
                 self._wait_until_it_answers()
-            except ServerUnavailable:
+            except servers.ServerUnavailable:
                 taken = "Address already in use" in self._log_end()
                 if not taken or attempt == _START_ATTEMPTS - 1:
                     raise
@@ -319,7 +234,7 @@ class MariaDBServer(Server):
         while time.monotonic() < deadline:
             if self._process is None or self._process.poll() is not None:
                 self._process = None
-                raise ServerUnavailable(
+                raise servers.ServerUnavailable(
                     f"mariadbd ended while starting:\n{self._log_end()}"
                 )
             try:
@@ -330,7 +245,7 @@ class MariaDBServer(Server):
                 pass
             time.sleep(0.05)
         self.kill()
-        raise ServerUnavailable(
+        raise servers.ServerUnavailable(
             f"mariadbd did not answer in {_START_TIMEOUT_S} s:\n"
             f"{self._log_end()}"
         )
@@ -354,10 +269,10 @@ def program(name: str) -> str:
     path = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin"])
     found = shutil.which(name, path=path)
     if found is None:
-        raise ServerUnavailable(
+        raise servers.ServerUnavailable(
             f"No {name} on PATH or in /usr/sbin. Install it (Debian: "
             "apt-get install mariadb-server), or name a server to use in "
-            f"{DB_URL_VARIABLE}, as mysql+pymysql://user:password@host:port"
+            f"{servers.DB_URL_VARIABLE}, as mysql+pymysql://user:password@host:port"
         )
     return found
 
@@ -376,8 +291,8 @@ def _die_with_parent() -> None:
 @contextlib.contextmanager
 def any_server(**options: str) -> Iterator[Server]:
     """Give the server that the environment names, else a private one."""
-    given = os.environ.get(DB_URL_VARIABLE)
-    server = GivenServer(given) if given else MariaDBServer(**options)
+    given = os.environ.get(servers.DB_URL_VARIABLE)
+    server = servers.GivenServer(given) if given else MariaDBServer(**options)
     if isinstance(server, MariaDBServer):
         server.start()
     try:
@@ -395,7 +310,7 @@ class ServerManager(testresources.TestResourceManager):
         self._context = any_server()
         return self._context.__enter__()
 
-    def clean(self, resource: Server) -> None:
+    def clean(self, resource: servers.Server) -> None:
         """Stop the server."""
         del resource
         self._context.__exit__(None, None, None)

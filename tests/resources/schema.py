@@ -17,6 +17,7 @@ from typing import Final
 import testresources
 
 from tests.resources import mariadb
+from tests.resources import servers
 from tools import nova_venvs
 
 RELEASES: Final = nova_venvs.RELEASES
@@ -71,7 +72,7 @@ class SQLiteSchema:
 class MariaDBSchema:
     """What Nova's migrations leave on a server, to make again at will."""
 
-    def __init__(self, release: str, server: mariadb.Server) -> None:
+    def __init__(self, release: str, server: servers.Server) -> None:
         self.release = release
         self.server = server
         database = server.create_database("template")
@@ -94,7 +95,7 @@ class MariaDBSchema:
         return database
 
 
-def create_statements(server: mariadb.Server, database: str) -> dict[str, str]:
+def create_statements(server: servers.Server, database: str) -> dict[str, str]:
     """Read the statement that makes each table of a database."""
     with (
         contextlib.closing(server.connect()) as connection,
@@ -118,7 +119,7 @@ class SharedCell:
         self.database = schema.create()
         self._definition = self._read_definition()
 
-    def url(self, scheme: str = mariadb.DEFAULT_SCHEME) -> str:
+    def url(self, scheme: str = servers.DEFAULT_SCHEME) -> str:
         """Give the SQLAlchemy URL of the database."""
         return self._server.url(self.database, scheme)
 
@@ -197,7 +198,7 @@ class MariaDBSchemaManager(testresources.TestResourceManager):
         self._release = release
 
     def make(
-        self, dependency_resources: dict[str, mariadb.Server]
+        self, dependency_resources: dict[str, servers.Server]
     ) -> MariaDBSchema:
         """Let Nova migrate a database, and write down what it made."""
         return MariaDBSchema(self._release, dependency_resources["server"])
