@@ -1,0 +1,313 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Two processes for every race under way, and what comes back from them."""
+
+from collections.abc import Callable, Iterator, Sequence
+import contextlib
+import dataclasses
+import multiprocessing
+from multiprocessing import connection as mp_connection
+import time
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from nova_db_states import exceptions
+from nova_db_states import tables
+from nova_db_states.demo import actor
+from nova_db_states.demo import plan
+from nova_db_states.demo import saves
+from nova_db_states.demo import scratch
+from nova_db_states.demo import verdict
+
+__all__ = ["DemoFailed", "Mode", "Result", "Settings", "play"]
+
+_LEAD_S: Final = 0.004
+"""So that both processes wait for the start and none is late."""
+
+_RACE_TIMEOUT_S: Final = 90.0
+_JOIN_TIMEOUT_S: Final = 2.0
+
+_MODES: Final[tuple[type[saves.Saves], ...]] = (
+    saves.DirectSaves,
+    saves.GuardedSaves,
+)
+
+
+class DemoFailed(exceptions.NovaDBStatesError):
+    """The demo itself could not go on; it says nothing about the races."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Settings:
+    """What to play.
+
+    :ivar url: the database; ``None`` for a temporary SQLite file
+    :ivar races: how many, in each mode
+    :ivar workers: how many are played at the same time, two processes each
+    :ivar seed: the same seed draws the same races
+    """
+
+    url: str | None = None
+    races: int = 160
+    workers: int = 6
+    seed: int = 1
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Mode:
+    """All races of one mode, played."""
+
+    name: str
+    played: tuple[verdict.Played, ...]
+    findings: tuple[verdict.Finding, ...]
+    count: verdict.Count
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Result:
+    """A run of the demo."""
+
+    settings: Settings
+    direct: Mode
+    guarded: Mode
+
+    @property
+    def holds(self) -> bool:
+        """Whether the direct mode did damage and the guarded one did none."""
+        return self.guarded.count.damage == 0 < self.direct.count.damage
+
+
+Progress = Callable[[str, int, int], None]
+
+
+def play(
+    settings: Settings,
+    progress: Progress,
+    modes: Sequence[type[saves.Saves]] = _MODES,
+) -> Result:
+    """Play every race in both modes and judge them.
+
+    :param settings: what to play
+    :param progress: told the mode, the races done and the damage so far
+    :param modes: the ways to write, the unguarded one first
+    :returns: both modes
+    :raises UnsupportedDatabase: the database cannot be used
+    :raises InvalidRequest: a number that makes no sense
+    :raises DemoFailed: a process died or hung
+    """
+    if settings.workers < 1:
+        raise exceptions.InvalidRequest(
+            f"workers={settings.workers}: at least 1 race must be under way."
+        )
+    races = plan.draw(settings.seed, settings.races)
+    with (
+        scratch.opened(settings.url) as url,
+        _slots(url, min(settings.workers, len(races))) as slots,
+    ):
+        direct, guarded = (
+            _play_mode(kind, url, settings.seed, races, slots, progress)
+            for kind in modes
+        )
+    return Result(settings, direct, guarded)
+
+
+@dataclasses.dataclass(slots=True)
+class _Slot:
+    """Two processes that play the two sides of one race at a time."""
+
+    processes: tuple[Any, Any]
+    pipes: tuple[Any, Any]
+    accounts: list[actor.Account] = dataclasses.field(default_factory=list)
+    deadline: float = 0.0
+
+
+@contextlib.contextmanager
+def _slots(url: str, count: int) -> Iterator[list[_Slot]]:
+    # The server process imports everything once and has no engine and no
+    # thread; what is forked from it starts in milliseconds, and clean.
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([actor.__name__])
+    slots: list[_Slot] = []
+    try:
+        for _ in range(count):
+            slots.append(_slot(context, url))
+        yield slots
+    finally:
+        processes = [each for slot in slots for each in slot.processes]
+        for slot in slots:
+            for pipe in slot.pipes:
+                pipe.close()
+        end = time.monotonic() + _JOIN_TIMEOUT_S
+        for process in processes:
+            process.join(max(0.0, end - time.monotonic()))
+            if process.is_alive():
+                process.kill()
+                process.join()
+            process.close()
+
+
+def _slot(context: Any, url: str) -> _Slot:
+    peers = context.Pipe()
+    processes = []
+    pipes = []
+    for peer in peers:
+        ours, theirs = context.Pipe()
+        process = context.Process(
+            target=actor.main, args=(url, theirs, peer), daemon=True
+        )
+        process.start()
+        theirs.close()
+        peer.close()
+        processes.append(process)
+        pipes.append(ours)
+    return _Slot((processes[0], processes[1]), (pipes[0], pipes[1]))
+
+
+def _play_mode(
+    kind: type[saves.Saves],
+    url: str,
+    seed: int,
+    races: Sequence[plan.Race],
+    slots: list[_Slot],
+    progress: Progress,
+) -> Mode:
+    engine = sa.create_engine(url, hide_parameters=True)
+    try:
+        uuids = {
+            race.number: plan.server_uuid(seed, kind.__name__, race)
+            for race in races
+        }
+        _insert(engine, races, uuids)
+        progress(kind.name, 0, 0)
+        began = time.monotonic()
+        played: list[verdict.Played] = []
+        findings: list[verdict.Finding] = []
+        damaged = 0
+        for race, accounts in _accounts(kind, races, uuids, slots):
+            one = _played(engine, race, uuids[race.number], accounts)
+            played.append(one)
+            findings.append(verdict.judge(one))
+            damaged += verdict.count(findings[-1:], 0.0).damage > 0
+            progress(kind.name, len(played), damaged)
+        seconds = time.monotonic() - began
+    finally:
+        engine.dispose()
+    return Mode(
+        kind.name,
+        tuple(played),
+        tuple(findings),
+        verdict.count(findings, seconds),
+    )
+
+
+def _accounts(
+    kind: type[saves.Saves],
+    races: Sequence[plan.Race],
+    uuids: dict[int, str],
+    slots: list[_Slot],
+) -> Iterator[tuple[plan.Race, list[actor.Account]]]:
+    """Keep every slot busy; give each race with what both sides say."""
+    waiting = list(reversed(races))
+    busy: dict[Any, _Slot] = {}
+    free = list(slots)
+    while waiting or busy:
+        while waiting and free:
+            slot = free.pop()
+            race = waiting.pop()
+            _start(slot, kind, race, uuids[race.number])
+            busy.update(dict.fromkeys(slot.pipes, slot))
+        deadline = min(slot.deadline for slot in busy.values())
+        ready = mp_connection.wait(
+            list(busy), max(0.0, deadline - time.monotonic())
+        )
+        if not ready:
+            raise DemoFailed(
+                f"A race took longer than {_RACE_TIMEOUT_S:g} s. The database "
+                f"hangs or is overloaded; try again with fewer --workers."
+            )
+        for pipe in ready:
+            slot = busy.pop(pipe)
+            slot.accounts.append(_received(pipe))
+            if len(slot.accounts) == len(slot.pipes):
+                accounts, slot.accounts = slot.accounts, []
+                free.append(slot)
+                yield races[accounts[0].number], accounts
+
+
+def _start(
+    slot: _Slot, kind: type[saves.Saves], race: plan.Race, uuid: str
+) -> None:
+    zero = time.monotonic() + _LEAD_S
+    slot.deadline = zero + _RACE_TIMEOUT_S
+    for side, begins in enumerate((zero, zero + race.second_begins_s)):
+        slot.pipes[side].send(
+            actor.Job(kind, race, side, uuid, begins, zero)
+        )
+
+
+def _received(pipe: Any) -> actor.Account:
+    try:
+        account: actor.Account = pipe.recv()
+    except (EOFError, OSError):
+        raise DemoFailed(
+            "A process of the demo died. Was it killed, or is the machine "
+            "out of memory? Try again with fewer --workers."
+        ) from None
+    if account.error is not None:
+        raise DemoFailed(
+            f"A process of the demo failed: {account.error}. Look at the "
+            f"database; then try again, with fewer --workers if it was busy."
+        )
+    return account
+
+
+def _insert(
+    engine: sa.Engine, races: Sequence[plan.Race], uuids: dict[int, str]
+) -> None:
+    """Make the servers as Nova does: booting ones are on no host yet."""
+    rows = []
+    for race in races:
+        booting = race.pair is plan.Pair.BUILD_DELETE
+        rows.append(
+            {
+                "uuid": uuids[race.number],
+                "display_name": f"demo-{race.number}",
+                "project_id": "demo",
+                "user_id": "demo",
+                "vm_state": "building" if booting else "active",
+                "task_state": "scheduling" if booting else None,
+                "power_state": 0 if booting else 1,
+                "host": None if booting else "compute1",
+                "node": None if booting else "compute1",
+                "deleted": 0,
+            }
+        )
+    with engine.begin() as connection:
+        connection.execute(sa.insert(tables.instances), rows)
+
+
+def _played(
+    engine: sa.Engine,
+    race: plan.Race,
+    uuid: str,
+    accounts: list[actor.Account],
+) -> verdict.Played:
+    columns = tables.instances.c
+    with engine.connect() as connection:
+        row = connection.execute(
+            sa.select(
+                columns.id,
+                columns.vm_state,
+                columns.task_state,
+                columns.host,
+                columns.deleted,
+            ).where(columns.uuid == uuid)
+        ).one()
+    events = [event for account in accounts for event in account.events]
+    events.sort(key=lambda event: event.ended_s)
+    return verdict.Played(
+        race,
+        tuple(events),
+        tuple(chunk for account in accounts for chunk in account.chunks),
+        saves.Row(*row),
+    )

@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the races did, counted from the rows and from what was recorded.
+
+Nothing counts as after the delete unless it began when the delete's own write
+was committed, so that no order is guessed: what is too close to tell is not
+counted. The guarded mode must then be at zero exactly.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+import dataclasses
+
+from nova_db_states import states
+from nova_db_states.demo import actor
+from nova_db_states.demo import plan
+from nova_db_states.demo import saves
+from nova_db_states.demo import stories
+
+__all__ = ["Count", "Finding", "Played", "count", "judge"]
+
+_ALIVE = frozenset(
+    {
+        states.VMState.ACTIVE,
+        states.VMState.STOPPED,
+        states.VMState.RESCUED,
+        states.VMState.RESIZED,
+    }
+)
+_ACCEPTS_DELETE = "delete accepted"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Played:
+    """One race when it is over.
+
+    :ivar events: of both sides, in the order they ended
+    :ivar chunks: when each piece of the image was there
+    :ivar final: the row in the end
+    """
+
+    race: plan.Race
+    events: tuple[actor.Event, ...]
+    chunks: tuple[float, ...]
+    final: saves.Row
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Finding:
+    """What happened in one race.
+
+    :ivar overwritten: the delete was accepted, and another write took its
+        mark off the row
+    :ivar resurrected: after that the row said the server is alive and idle
+    :ivar lost: in the end the row is still there
+    :ivar double: two operations were both accepted, of which only one can run
+    :ivar conflicts: writes refused
+    :ivar wasted_mib: of the image, downloaded after the delete was accepted
+    """
+
+    overwritten: bool
+    resurrected: bool
+    lost: bool
+    double: bool
+    conflicts: int
+    wasted_mib: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Count:
+    """The sums over all races of a mode; ``seconds`` of the clock."""
+
+    races: int
+    overwritten: int
+    resurrected: int
+    lost: int
+    double: int
+    conflicts: int
+    wasted_mib: int
+    seconds: float
+
+    @property
+    def damage(self) -> int:
+        """Everything that must not happen; a reported conflict may."""
+        return self.overwritten + self.resurrected + self.lost + self.double
+
+
+def judge(played: Played) -> Finding:
+    """Say what happened in one race."""
+    accepted = _accepted_s(played.events)
+    later = [
+        event.row
+        for event in played.events
+        if accepted is not None
+        and event.row is not None
+        and event.looked_s >= accepted
+        and not event.row.deleted
+        and event.row.vm_state != states.VMState.DELETED
+    ]
+    return Finding(
+        overwritten=any(
+            row.task_state != states.TaskState.DELETING for row in later
+        ),
+        resurrected=any(
+            row.task_state is None and row.vm_state in _ALIVE for row in later
+        ),
+        lost=accepted is not None and not played.final.deleted,
+        double=_both_accepted(played),
+        conflicts=sum(
+            event.outcome == actor.Outcome.REFUSED for event in played.events
+        ),
+        wasted_mib=stories.IMAGE_CHUNK_MIB
+        * sum(
+            accepted is not None and chunk > accepted
+            for chunk in played.chunks
+        ),
+    )
+
+
+def count(
+    findings: Mapping[int, Finding] | Sequence[Finding], seconds: float
+) -> Count:
+    """Add up the races of a mode.
+
+    :param findings: one for each race
+    :param seconds: how long they took
+    :returns: the sums
+    """
+    each: Iterable[Finding] = (
+        findings.values() if isinstance(findings, Mapping) else findings
+    )
+    each = list(each)
+    return Count(
+        races=len(each),
+        overwritten=sum(one.overwritten for one in each),
+        resurrected=sum(one.resurrected for one in each),
+        lost=sum(one.lost for one in each),
+        double=sum(one.double for one in each),
+        conflicts=sum(one.conflicts for one in each),
+        wasted_mib=sum(one.wasted_mib for one in each),
+        seconds=seconds,
+    )
+
+
+def _accepted_s(events: Iterable[actor.Event]) -> float | None:
+    for event in events:
+        if (
+            event.did.startswith(_ACCEPTS_DELETE)
+            and event.outcome == actor.Outcome.WRITTEN
+        ):
+            return event.ended_s
+    return None
+
+
+def _both_accepted(played: Played) -> bool:
+    """Say whether the second was accepted before the first was done."""
+    if played.race.pair not in (
+        plan.Pair.RESCUE_RESCUE,
+        plan.Pair.EVACUATE_EVACUATE,
+    ):
+        return False
+    sides: dict[str, list[actor.Event]] = {}
+    for event in played.events:
+        if event.outcome == actor.Outcome.WRITTEN:
+            sides.setdefault(event.who.split()[-1], []).append(event)
+    accepts = {
+        who: events[0]
+        for who, events in sides.items()
+        if events[0].did.endswith("accepted")
+    }
+    if len(accepts) != 2:  # noqa: PLR2004 - both
+        return False
+    (first, one), (_, other) = sorted(
+        accepts.items(), key=lambda item: item[1].ended_s
+    )
+    last = sides[first][-1]
+    return other.ended_s < last.began_s or last is one
