@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Exceptions: one root, facts as attributes, safe to send."""
+
+import inspect
+import pickle
+
+import pytest
+
+from nova_db_states import exceptions
+from nova_db_states import states
+
+ABOUT_AN_INSTANCE = [
+    kind
+    for _, kind in inspect.getmembers(exceptions, inspect.isclass)
+    if issubclass(kind, exceptions.InstanceError)
+]
+
+
+def test_one_root() -> None:
+    """One except clause catches everything this project raises."""
+    for name in exceptions.__all__:
+        kind = getattr(exceptions, name)
+        assert issubclass(kind, exceptions.NovaDBStatesError), name
+
+
+def test_the_tree_of_conflicts() -> None:
+    """A more precise class is caught by the less precise ones."""
+    assert exceptions.UnexpectedDeletingTaskStateError.__mro__[1:4] == (
+        exceptions.UnexpectedTaskStateError,
+        exceptions.InstanceUpdateConflict,
+        exceptions.InstanceError,
+    )
+    assert issubclass(
+        exceptions.UnexpectedVMStateError, exceptions.InstanceUpdateConflict
+    )
+    # Nothing is known to have been refused, so neither is a conflict.
+    for kind in (
+        exceptions.UnknownInstanceUpdateConflict,
+        exceptions.UnknownUpdateOutcome,
+    ):
+        assert not issubclass(kind, exceptions.InstanceUpdateConflict)
+
+
+@pytest.mark.parametrize("kind", ABOUT_AN_INSTANCE)
+def test_facts_survive_a_process_boundary(
+    kind: type[exceptions.InstanceError],
+) -> None:
+    """A worker's error reaches its parent whole."""
+    error = kind(
+        "what happened",
+        instance_uuid="u",
+        expected={
+            "task_state": states.Not("deleting"),
+            "vm_state": ("a", None),
+        },
+        actual={"task_state": "deleting"},
+    )
+    copy = pickle.loads(pickle.dumps(error))  # noqa: S301 - its own bytes
+    assert type(copy) is kind
+    assert str(copy) == "what happened"
+    assert copy.instance_uuid == "u"
+    assert copy.expected == error.expected
+    assert copy.actual == {"task_state": "deleting"}
+
+
+def test_a_partial_update_survives_it_too() -> None:
+    """The counts are what the caller goes on with."""
+    error = exceptions.PartialUpdate("m", changed_so_far=7, in_doubt=100)
+    copy = pickle.loads(pickle.dumps(error))  # noqa: S301 - its own bytes
+    assert (str(copy), copy.changed_so_far, copy.in_doubt) == ("m", 7, 100)
+
+
+def test_facts_cannot_be_changed() -> None:
+    """A handler cannot alter what the next one reads."""
+    error = exceptions.InstanceNotFound("m", instance_uuid="u")
+    with pytest.raises(TypeError):
+        error.actual["vm_state"] = "active"  # type: ignore[index]

@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which errors are tried again, how often and how far apart."""
+
+import sqlite3
+from typing import Any
+
+from oslo_db import exception as db_exc
+import pymysql
+import pytest
+from sqlalchemy import exc as sa_exc
+
+from nova_db_states import retry
+
+
+def raw(code: int, message: str = "") -> sa_exc.DBAPIError:
+    """Make an error as SQLAlchemy raises it under ``mariadb+pymysql``."""
+    return sa_exc.OperationalError(
+        "UPDATE", {}, pymysql.err.OperationalError(code, message)
+    )
+
+
+class Waits:
+    """A clock that moves only while somebody sleeps."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.slept: list[float] = []
+
+    def policy(self, **settings: Any) -> retry.Policy:
+        """Make a policy on this clock that draws the longest waits."""
+        return retry.Policy(
+            sleep=self.sleep,
+            clock=lambda: self.now,
+            jitter=lambda _low, high: high,
+            **settings,
+        )
+
+    def sleep(self, seconds: float) -> None:
+        """Let time pass."""
+        self.slept.append(seconds)
+        self.now += seconds
+
+
+def test_waits_double_up_to_a_cap() -> None:
+    """Each wait may be twice the one before, and none exceeds the cap."""
+    waits = Waits()
+    policy = waits.policy(
+        max_attempts=6, first_backoff_s=0.25, max_backoff_s=1.0
+    )
+    assert list(policy.attempts()) == [1, 2, 3, 4, 5, 6]
+    assert waits.slept == [0.25, 0.5, 1.0, 1.0, 1.0]
+
+
+def test_no_wait_without_a_second_attempt() -> None:
+    """An attempt that succeeds neither sleeps nor looks at the clock."""
+
+    def forbidden(*_: Any) -> float:
+        raise AssertionError("waited")
+
+    policy = retry.Policy(sleep=forbidden, clock=forbidden, jitter=forbidden)
+    assert next(policy.attempts()) == 1
+
+
+def test_elapsed_time_ends_the_attempts() -> None:
+    """No attempt begins after the time that the policy allows."""
+    waits = Waits()
+    policy = waits.policy(
+        max_attempts=100,
+        first_backoff_s=1.0,
+        max_backoff_s=1.0,
+        max_elapsed_s=3.5,
+    )
+    assert list(policy.attempts()) == [1, 2, 3, 4]
+
+
+def test_the_default_never_waits_a_second_in_all() -> None:
+    """A caller is told what is there without a noticeable pause."""
+    waits = Waits()
+    assert len(list(waits.policy().attempts())) == 5
+    assert sum(waits.slept) < 1.0
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"max_attempts": 0}, {"first_backoff_s": -1}, {"max_backoff_s": -0.1}],
+)
+def test_a_policy_that_makes_no_sense(settings: dict[str, Any]) -> None:
+    """A wrong setting is named."""
+    with pytest.raises(ValueError, match=next(iter(settings))):
+        retry.Policy(**settings)
+
+
+@pytest.mark.parametrize(
+    ("code", "verdict", "translated"),
+    [
+        (1213, retry.Verdict.RETRY, db_exc.DBDeadlock),
+        (1205, retry.Verdict.RETRY, db_exc.DBDeadlock),
+        (1020, retry.Verdict.RETRY, db_exc.DBDeadlock),
+        (2006, retry.Verdict.RETRY, db_exc.DBConnectionError),
+        (2003, retry.Verdict.RETRY, db_exc.DBConnectionError),
+        (1927, retry.Verdict.RETRY, db_exc.DBConnectionError),
+        (2013, retry.Verdict.LOST, db_exc.DBConnectionError),
+        (1054, retry.Verdict.FAIL, sa_exc.OperationalError),
+        (1290, retry.Verdict.FAIL, sa_exc.OperationalError),
+    ],
+)
+def test_numbers_decide_under_either_scheme(
+    code: int, verdict: retry.Verdict, translated: type[Exception]
+) -> None:
+    """An error means the same whether oslo.db's filters saw it or not."""
+    error = raw(code)
+    assert retry.classify(error) is verdict
+    assert retry.error_code(error) == code
+    assert isinstance(retry.as_oslo(error), translated)
+    filtered = db_exc.DBError(error)
+    assert retry.classify(filtered) is verdict
+    assert retry.as_oslo(filtered) is filtered
+
+
+def test_sqlite_busy_is_tried_again() -> None:
+    """A database that another process has locked is free in a moment."""
+    busy = sqlite3.OperationalError("database is locked")
+    busy.sqlite_errorname = "SQLITE_BUSY"
+    error = sa_exc.OperationalError("UPDATE", {}, busy)
+    assert retry.classify(error) is retry.Verdict.RETRY
+
+
+def test_what_is_not_of_the_database_fails() -> None:
+    """A bug is not a reason to try again."""
+    assert retry.classify(KeyError(1213)) is retry.Verdict.FAIL
+    assert retry.as_oslo(KeyError("x")).args == ("x",)
