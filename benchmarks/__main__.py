@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Measure the promised figures and print them.
+
+All of them come from one run on one private MariaDB server. Exit code 0 if
+every figure holds, 1 if one does not, 2 if nothing could be measured.
+"""
+
+import argparse
+from collections.abc import Callable, Sequence
+import sys
+import time
+from typing import Final
+
+from benchmarks import cell as cell_
+from benchmarks import figure
+from benchmarks import report
+from benchmarks import single
+from benchmarks import sweeps
+from benchmarks import upgrade
+from tests.resources import schema
+
+NAMES: Final = ("upgrade", "hold", "refuse", "flat", "sweep")
+
+_ROWS: Final = 1_000_000
+
+
+def run(
+    template: schema.MariaDBSchema,
+    names: Sequence[str],
+    rows: int,
+    held_open_s: float,
+    say: Callable[[str], None],
+) -> list[figure.Figure]:
+    """Measure on cells of this size and, for ``flat``, of smaller ones.
+
+    :param template: the schema, on the server to use
+    :param names: which of :data:`NAMES`
+    :param rows: of the largest cell
+    :param held_open_s: how long ``upgrade`` has a transaction open
+    :param say: is told what is under way
+    :returns: the figures, in the order of :data:`NAMES`
+    """
+    sizes = [rows // 100, rows // 10, rows] if "flat" in names else [rows]
+    cells = []
+    for size in sizes:
+        say(f"filling a cell with {size:,} instances")
+        cells.append(cell_.load(template, size))
+    largest = cells[-1]
+    # First, so that everything else is measured with the indexes in place,
+    # as on a cell that is ready for use.
+    figures: list[figure.Figure] = []
+    if "upgrade" in names:
+        say("upgrade under load")
+        figures += upgrade.under_load(largest, held_open_s=held_open_s)
+    for cell in cells:
+        upgrade.quietly(cell)
+    benchmarks: dict[str, Callable[[], Sequence[figure.Figure]]] = {
+        "hold": lambda: single.against_raw_and_nova(largest),
+        "refuse": lambda: single.refused(largest),
+        "flat": lambda: single.flat(cells),
+        "sweep": lambda: sweeps.locks(largest),
+    }
+    for name, measure in benchmarks.items():
+        if name in names:
+            say(name)
+            figures += measure()
+    return figures
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", description=__doc__
+    )
+    parser.add_argument(
+        "--only",
+        action="append",
+        choices=NAMES,
+        help="measure only this; may be given several times",
+    )
+    parser.add_argument(
+        "--rows",
+        type=int,
+        default=_ROWS,
+        help="instances of the largest cell (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--held-open",
+        type=float,
+        default=60.0,
+        metavar="SECONDS",
+        help="how long a transaction stays open in the way of the upgrade"
+        " (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="print JSON instead of tables"
+    )
+    return parser
+
+
+def main() -> int:
+    """Run from the command line."""
+    parser = _parser()
+    options = parser.parse_args()
+    if options.rows < 10_000:
+        parser.error("--rows: at least 10000, for cells of a hundredth of it")
+    began = time.monotonic()
+
+    def say(what: str) -> None:
+        elapsed_s = time.monotonic() - began
+        print(f"[{elapsed_s:5.0f} s] {what}", file=sys.stderr, flush=True)
+
+    with cell_.server() as server:
+        say("letting Nova make its schema")
+        template = schema.MariaDBSchema(schema.NEWEST, server)
+        ((version,),) = server.execute("SELECT VERSION()")
+        surroundings = report.machine(f"MariaDB {version}")
+        figures = run(
+            template,
+            options.only or NAMES,
+            options.rows,
+            options.held_open,
+            say,
+        )
+    say("done")
+    if options.json:
+        print(report.as_json(figures, surroundings))
+    else:
+        report.print_tables(figures, surroundings)
+    return 0 if all(one.holds for one in figures) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
