@@ -33,25 +33,22 @@ def render() -> str:
 
 
 def _modules() -> Iterator[types.ModuleType]:
-    """Import the public modules, and of the public folders what they name.
+    """Import the public modules, and the folders that name something.
 
-    What a folder does not take into its own ``__all__`` is internal.
+    What a folder does not take into its own ``__all__`` is internal; a
+    module has to say.
     """
     for found in pkgutil.iter_modules(nova_db_states.__path__):
         if found.name.startswith("_") or found.name in _NOT_FOR_IMPORT:
             continue
-        yield importlib.import_module(f"nova_db_states.{found.name}")
-
-
-def _must_name(module: types.ModuleType) -> bool:
-    """Tell whether ``__all__`` must be there: a mere folder may do without."""
-    return hasattr(module, "__all__") or not hasattr(module, "__path__")
+        module = importlib.import_module(f"nova_db_states.{found.name}")
+        if hasattr(module, "__all__") or not found.ispkg:
+            yield module
 
 
 def _module(module: types.ModuleType) -> Iterator[str]:
     yield f"{module.__name__}:"
-    names = module.__all__ if _must_name(module) else ()
-    for name in sorted(names):
+    for name in sorted(module.__all__):
         yield from member(name, getattr(module, name))
 
 
