@@ -55,7 +55,7 @@ def ensure(release: str) -> bool:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if _is_complete(release):
             return False
-        _make(release)
+        _make(release, lock.fileno())
         return True
 
 
@@ -76,11 +76,12 @@ def _is_complete(release: str) -> bool:
         return False
 
 
-def _make(release: str) -> None:
+def _make(release: str, lock: int) -> None:
     folder = FOLDER / release
     shutil.rmtree(folder, ignore_errors=True)
-    _run(sys.executable, "-m", "venv", str(folder))
+    _run(lock, sys.executable, "-m", "venv", str(folder))
     _run(
+        lock,
         str(python(release)),
         *("-m", "pip", "install", "--quiet", "--disable-pip-version-check"),
         *requirements(release),
@@ -89,10 +90,16 @@ def _make(release: str) -> None:
     (folder / _STAMP).write_text(json.dumps(_recipe(release)))
 
 
-def _run(*command: str) -> None:
+def _run(lock: int, *command: str) -> None:
     with tempfile.TemporaryFile("w+") as output:
         done = subprocess.run(
-            command, stdout=output, stderr=subprocess.STDOUT, check=False
+            command,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            # If this process is killed, pip may live on for a while. It then
+            # keeps the lock, and nobody else writes into the same folder.
+            pass_fds=[lock],
+            check=False,
         )
         if done.returncode:
             output.seek(0)
