@@ -33,7 +33,7 @@ class VenvError(Exception):
 
 
 def requirements(release: str) -> list[str]:
-    """List what pip installs; no Nova release runs on SQLAlchemy 2.1."""
+    """List what pip installs; these releases were made for SQLAlchemy 2.0."""
     return [f"nova=={release}", "SQLAlchemy<2.1", "PyMySQL"]
 
 
