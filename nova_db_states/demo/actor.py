@@ -7,7 +7,8 @@ are seconds of the machine's monotonic clock, which all processes share,
 counted from the start of the race.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+import contextlib
 import dataclasses
 from multiprocessing import connection as mp_connection
 import os
@@ -42,6 +43,7 @@ class Event:
     :ivar who: the service that does this in Nova, and the process's id
     :ivar did: what it did
     :ivar source: the place in Nova that writes here; empty for a note
+    :ivar expected: what the write expected to find; empty for nothing
     :ivar outcome: one of :class:`Outcome`
     :ivar row: what the row said right after; ``None`` if nothing was written
     :ivar looked_s: when that read began
@@ -52,6 +54,7 @@ class Event:
     who: str
     did: str
     source: str
+    expected: str
     outcome: str
     row: saves.Row | None = None
     looked_s: float = 0.0
@@ -139,9 +142,7 @@ class _Player:
             raise
         self._record(began, write, Outcome.WRITTEN)
 
-    def _record(
-        self, began: float, write: saves.Write, outcome: str
-    ) -> None:
+    def _record(self, began: float, write: saves.Write, outcome: str) -> None:
         ended = self._now()
         service = "nova-api" if "/api.py" in write.source else "nova-compute"
         self.account.events.append(
@@ -151,6 +152,7 @@ class _Player:
                 f"{service} {os.getpid()}",
                 write.did,
                 write.source,
+                self._way.expectation(write),
                 outcome,
                 self._way.read(self._job.uuid),
                 ended,
@@ -168,7 +170,15 @@ class _Player:
     def note(self, did: str) -> None:
         now = self._now()
         self.account.events.append(
-            Event(now, now, f"{os.getpid()}", did, "", Outcome.NOTED)
+            Event(
+                now,
+                now,
+                f"nova-compute {os.getpid()}",
+                did,
+                "",
+                "",
+                Outcome.NOTED,
+            )
         )
 
     def send(self, message: str) -> None:
@@ -185,38 +195,50 @@ class _Player:
 
 def main(
     url: str,
+    kinds: Sequence[type[saves.Saves]],
+    turn: saves.Turn,
     jobs: "mp_connection.Connection[Account, Job]",
     peer: "mp_connection.Connection[str, str]",
 ) -> None:
-    """Play jobs until there are no more.
+    """Play jobs until there are no more; first of all send an empty account.
 
     :param url: the scratch database
+    :param kinds: the ways to write that jobs may ask for
+    :param turn: to be held while writing
     :param jobs: where they come from and the accounts go to
     :param peer: the process that plays the other side
     """
     # Ctrl-C reaches every process of the terminal; the parent decides.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    ways: dict[type[saves.Saves], saves.Saves] = {}
-    while True:
-        try:
+    ready = Account(-1, 0)
+    ways = {}
+    try:
+        for kind in kinds:
+            ways[kind] = kind(url, turn)
+            ways[kind].warm_up()
+    except Exception as error:  # noqa: BLE001 - it is the parent's to tell
+        ready.error = _text(error)
+    # No more jobs, or no more parent: either way this is the end.
+    with contextlib.suppress(EOFError, BrokenPipeError):
+        jobs.send(ready)
+        while True:
             job = jobs.recv()
-        except EOFError:
-            return
-        jobs.send(_play(job, url, ways, peer))
+            jobs.send(_play(job, ways[job.kind], peer))
 
 
 def _play(
     job: Job,
-    url: str,
-    ways: dict[type[saves.Saves], saves.Saves],
+    way: saves.Saves,
     peer: "mp_connection.Connection[str, str]",
 ) -> Account:
     try:
-        way = ways.setdefault(job.kind, job.kind(url))
         player = _Player(job, way, peer)
         time.sleep(max(0.0, job.begins - time.monotonic()))
         stories.SIDES[job.race.pair][job.side](player, job.race)
     except Exception as error:  # noqa: BLE001 - it is the parent's to tell
-        text = f"{type(error).__name__}: {error}"
-        return Account(job.race.number, job.side, error=text)
+        return Account(job.race.number, job.side, error=_text(error))
     return player.account
+
+
+def _text(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"

@@ -88,7 +88,7 @@ def play(
     """Play every race in both modes and judge them.
 
     :param settings: what to play
-    :param progress: told the mode, the races done and the damage so far
+    :param progress: told the mode, the races done, and those with damage
     :param modes: the ways to write, the unguarded one first
     :returns: both modes
     :raises UnsupportedDatabase: the database cannot be used
@@ -102,10 +102,12 @@ def play(
     races = plan.draw(settings.seed, settings.races)
     with (
         scratch.opened(settings.url) as url,
-        _slots(url, min(settings.workers, len(races))) as slots,
+        _slots(url, min(settings.workers, len(races)), modes) as slots,
     ):
         direct, guarded = (
-            _play_mode(kind, url, settings.seed, races, slots, progress)
+            _play_mode(
+                kind, _Stage(url, settings.seed, races, slots), progress
+            )
             for kind in modes
         )
     return Result(settings, direct, guarded)
@@ -122,15 +124,24 @@ class _Slot:
 
 
 @contextlib.contextmanager
-def _slots(url: str, count: int) -> Iterator[list[_Slot]]:
+def _slots(
+    url: str, count: int, kinds: Sequence[type[saves.Saves]]
+) -> Iterator[list[_Slot]]:
     # The server process imports everything once and has no engine and no
     # thread; what is forked from it starts in milliseconds, and clean.
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([actor.__name__])
+    turn: saves.Turn = contextlib.nullcontext()
+    if sa.make_url(url).get_backend_name() == "sqlite":
+        turn = context.Lock()
     slots: list[_Slot] = []
     try:
         for _ in range(count):
-            slots.append(_slot(context, url))
+            # One by one, so that those that run are stopped if one cannot.
+            slots.append(_slot(context, url, kinds, turn))  # noqa: PERF401
+        for slot in slots:
+            for pipe in slot.pipes:
+                _received(pipe)
         yield slots
     finally:
         processes = [each for slot in slots for each in slot.processes]
@@ -146,14 +157,21 @@ def _slots(url: str, count: int) -> Iterator[list[_Slot]]:
             process.close()
 
 
-def _slot(context: Any, url: str) -> _Slot:
+def _slot(
+    context: Any,
+    url: str,
+    kinds: Sequence[type[saves.Saves]],
+    turn: saves.Turn,
+) -> _Slot:
     peers = context.Pipe()
     processes = []
     pipes = []
     for peer in peers:
         ours, theirs = context.Pipe()
         process = context.Process(
-            target=actor.main, args=(url, theirs, peer), daemon=True
+            target=actor.main,
+            args=(url, tuple(kinds), turn, theirs, peer),
+            daemon=True,
         )
         process.start()
         theirs.close()
@@ -163,18 +181,24 @@ def _slot(context: Any, url: str) -> _Slot:
     return _Slot((processes[0], processes[1]), (pipes[0], pipes[1]))
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Stage:
+    """What every mode is played on."""
+
+    url: str
+    seed: int
+    races: Sequence[plan.Race]
+    slots: list[_Slot]
+
+
 def _play_mode(
-    kind: type[saves.Saves],
-    url: str,
-    seed: int,
-    races: Sequence[plan.Race],
-    slots: list[_Slot],
-    progress: Progress,
+    kind: type[saves.Saves], stage: _Stage, progress: Progress
 ) -> Mode:
-    engine = sa.create_engine(url, hide_parameters=True)
+    engine = sa.create_engine(stage.url, hide_parameters=True)
+    races = stage.races
     try:
         uuids = {
-            race.number: plan.server_uuid(seed, kind.__name__, race)
+            race.number: plan.server_uuid(stage.seed, kind.__name__, race)
             for race in races
         }
         _insert(engine, races, uuids)
@@ -183,11 +207,11 @@ def _play_mode(
         played: list[verdict.Played] = []
         findings: list[verdict.Finding] = []
         damaged = 0
-        for race, accounts in _accounts(kind, races, uuids, slots):
+        for race, accounts in _accounts(kind, races, uuids, stage.slots):
             one = _played(engine, race, uuids[race.number], accounts)
             played.append(one)
             findings.append(verdict.judge(one))
-            damaged += verdict.count(findings[-1:], 0.0).damage > 0
+            damaged += findings[-1].damaged
             progress(kind.name, len(played), damaged)
         seconds = time.monotonic() - began
     finally:
@@ -221,10 +245,7 @@ def _accounts(
             list(busy), max(0.0, deadline - time.monotonic())
         )
         if not ready:
-            raise DemoFailed(
-                f"A race took longer than {_RACE_TIMEOUT_S:g} s. The database "
-                f"hangs or is overloaded; try again with fewer --workers."
-            )
+            raise _too_slow()
         for pipe in ready:
             slot = busy.pop(pipe)
             slot.accounts.append(_received(pipe))
@@ -240,12 +261,12 @@ def _start(
     zero = time.monotonic() + _LEAD_S
     slot.deadline = zero + _RACE_TIMEOUT_S
     for side, begins in enumerate((zero, zero + race.second_begins_s)):
-        slot.pipes[side].send(
-            actor.Job(kind, race, side, uuid, begins, zero)
-        )
+        slot.pipes[side].send(actor.Job(kind, race, side, uuid, begins, zero))
 
 
 def _received(pipe: Any) -> actor.Account:
+    if not pipe.poll(_RACE_TIMEOUT_S):
+        raise _too_slow()
     try:
         account: actor.Account = pipe.recv()
     except (EOFError, OSError):
@@ -259,6 +280,13 @@ def _received(pipe: Any) -> actor.Account:
             f"database; then try again, with fewer --workers if it was busy."
         )
     return account
+
+
+def _too_slow() -> DemoFailed:
+    return DemoFailed(
+        f"A process of the demo was not done after {_RACE_TIMEOUT_S:g} s. The "
+        f"database hangs or is overloaded; try again with fewer --workers."
+    )
 
 
 def _insert(

@@ -21,36 +21,34 @@ transaction of its enginefacade, under its ``wrap_db_retry``. What Nova reads
 and writes in other tables than ``instances`` is left out; it decides nothing.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+import contextlib
 import dataclasses
-import random
-import time
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, Protocol
 
 from oslo_db import api as oslo_db_api
-from oslo_db import exception as db_exc
 from oslo_db.sqlalchemy import update_match
 from oslo_utils import timeutils
 import sqlalchemy as sa
-from sqlalchemy import exc as sa_exc
 from sqlalchemy import orm
 
 from nova_db_states import api
 from nova_db_states import exceptions
-from nova_db_states import retry
 from nova_db_states import states
 from nova_db_states import tables
 
 __all__ = ["DirectSaves", "GuardedSaves", "Row", "Saves", "Server", "Write"]
 
-# SQLite has one writer at a time, and Nova's transactions read before they
-# write, which it answers with "locked" when somebody else wrote in between.
-# A server would not; so this is waited out and no part of the race.
-_SQLITE_PATIENCE_S: Final = 30.0
-
 _T: Final = tables.instances
 
-_Answer = TypeVar("_Answer")
+Turn = contextlib.AbstractContextManager[object]
+"""Held while something is written.
+
+SQLite has one writer at a time. Who comes second polls, and a transaction
+that has read before it writes, as Nova's do, fails if it waited. A server
+does neither, so on SQLite writers queue for their turn; on a server this is a
+null context.
+"""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -114,12 +112,32 @@ class Server:
         )
 
 
+def _shown(expected: Any) -> str:
+    if isinstance(expected, states.Not):
+        return f"not {_shown(expected.excluded)}"
+    if not isinstance(expected, tuple):
+        expected = (expected,)
+    return " or ".join("-" if one is None else str(one) for one in expected)
+
+
+_NOBODY: Final = "00000000-0000-0000-0000-000000000000"
+_NOTHING: Final = Write(
+    "", "", {"task_state": None}, states.ANY, {"expected_task_state": None}
+)
+
+
 class Saves(Protocol):
     """A way to write; a process makes its own from the URL."""
 
     name: str
 
-    def __init__(self, url: str) -> None: ...
+    def __init__(self, url: str, turn: Turn) -> None: ...
+
+    def warm_up(self) -> None:
+        """Connect, and compile what is sent, before anything is measured."""
+
+    def expectation(self, write: Write) -> str:
+        """Say what a write expects of the row; empty for nothing."""
 
     def read(self, uuid: str) -> Row | None:
         """Read a row as it is now, deleted or not."""
@@ -132,31 +150,53 @@ class Saves(Protocol):
 
 
 class _Reads:
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, turn: Turn) -> None:
         self.context: Any = api.connect(url)
+        self.turn = turn
 
     def read(self, uuid: str) -> Row | None:
         """Read a row as it is now, in a transaction of its own."""
+        select = sa.select(
+            _T.c.id,
+            _T.c.vm_state,
+            _T.c.task_state,
+            _T.c.host,
+            _T.c.deleted,
+        ).where(_T.c.uuid == uuid)
+        with self.context.begin() as connection:
+            found = connection.execute(select).one_or_none()
+        return None if found is None else Row(*found)
 
-        def work() -> Row | None:
-            select = sa.select(
-                _T.c.id,
-                _T.c.vm_state,
-                _T.c.task_state,
-                _T.c.host,
-                _T.c.deleted,
-            ).where(_T.c.uuid == uuid)
-            with self.context.begin() as connection:
-                found = connection.execute(select).one_or_none()
-            return None if found is None else Row(*found)
+    def warm_up(self) -> None:
+        """Read and write a row that does not exist."""
+        self.read(_NOBODY)
+        server = Server(_NOBODY, Row(0, None, None, None, 0))
+        with contextlib.suppress(exceptions.InstanceNotFound):
+            self.write(server, _NOTHING)
 
-        return _patiently(work)
+    def write(self, server: Server, write: Write) -> None:
+        """Make one write, or raise why not."""
+        raise NotImplementedError
 
 
 class GuardedSaves(_Reads):
     """Every write says what it expects; one ``UPDATE`` decides."""
 
     name = "guarded"
+
+    def expectation(self, write: Write) -> str:
+        """Say what a write expects of the row; empty for nothing."""
+        guard = dict(write.guard or {})
+        named = {
+            "": guard.get("expected_task_state", states.ANY),
+            "vm_state ": guard.get("expected_vm_state", states.ANY),
+            "host ": guard.get("expected", {}).get("host", states.ANY),
+        }
+        return ", ".join(
+            f"{name}{_shown(expected)}"
+            for name, expected in named.items()
+            if expected is not states.ANY
+        )
 
     def write(self, server: Server, write: Write) -> None:
         """Make one guarded update.
@@ -178,7 +218,8 @@ class GuardedSaves(_Reads):
         self, uuid: str, values: Mapping[str, Any], guard: Mapping[str, Any]
     ) -> None:
         """Call the library; a test replaces this with what has no guard."""
-        api.instance_update(self.context, uuid, values, **guard)
+        with self.turn:
+            api.instance_update(self.context, uuid, values, **guard)
 
 
 class _Instance:
@@ -186,6 +227,7 @@ class _Instance:
 
 
 orm.registry().map_imperatively(_Instance, _T)
+orm.configure_mappers()
 _MAPPED: Final[Any] = _Instance
 
 
@@ -193,6 +235,10 @@ class DirectSaves(_Reads):
     """Nova 34: guards where it has them, and what it sends where not."""
 
     name = "direct"
+
+    def expectation(self, write: Write) -> str:
+        """Say what Nova expects there; empty for nothing."""
+        return "" if write.nova is states.ANY else _shown(write.nova)
 
     def write(self, server: Server, write: Write) -> None:
         """Save everything that is dirty, as ``Instance.save`` does.
@@ -206,11 +252,8 @@ class DirectSaves(_Reads):
         server.dirty.update(write.values)
         values = {**server.dirty, "updated_at": timeutils.utcnow()}
         expected = None if write.nova is states.ANY else list(write.nova)
-        _patiently(
-            lambda: _instance_update(
-                self.context, server.uuid, values, expected
-            )
-        )
+        with self.turn:
+            _instance_update(self.context, server.uuid, values, expected)
         server.saved(server.dirty)
         server.dirty.clear()
 
@@ -218,9 +261,8 @@ class DirectSaves(_Reads):
         """Soft-delete the row, as ``Instance.destroy`` does."""
         del write
         unhosted = server.row.host is None
-        _patiently(
-            lambda: _instance_destroy(self.context, server.uuid, unhosted)
-        )
+        with self.turn:
+            _instance_destroy(self.context, server.uuid, unhosted=unhosted)
         server.saved({"deleted": server.row.id})
 
 
@@ -240,13 +282,16 @@ def _original(session: Any, uuid: str) -> Any:
 
 # As _retry_instance_update of nova/db/main/api.py, its sleep of one second
 # and more included.
-@oslo_db_api.wrap_db_retry(
+_retried: Final[Any] = oslo_db_api.wrap_db_retry(
     max_retries=5,
     retry_on_deadlock=True,
     exception_checker=lambda error: isinstance(
         error, exceptions.UnknownInstanceUpdateConflict
     ),
 )
+
+
+@_retried  # type: ignore[untyped-decorator] # oslo.db has no types
 def _instance_update(
     context: Any,
     uuid: str,
@@ -288,8 +333,8 @@ def _refusal(
     )
 
 
-@oslo_db_api.wrap_db_retry(max_retries=5, retry_on_deadlock=True)
-def _instance_destroy(context: Any, uuid: str, unhosted: bool) -> None:
+@_retried  # type: ignore[untyped-decorator] # oslo.db has no types
+def _instance_destroy(context: Any, uuid: str, *, unhosted: bool) -> None:
     with context.db_connection.writer.using(context) as session:
         _original(session, uuid)
         query = _visible(session, uuid)
@@ -302,15 +347,3 @@ def _instance_destroy(context: Any, uuid: str, unhosted: bool) -> None:
                 instance_uuid=uuid,
                 expected={"host": (None,)},
             )
-
-
-def _patiently(work: Callable[[], _Answer]) -> _Answer:
-    deadline = time.monotonic() + _SQLITE_PATIENCE_S
-    while True:
-        try:
-            return work()
-        except (db_exc.DBError, sa_exc.DBAPIError) as error:
-            busy = str(retry.error_code(error)).startswith("SQLITE_BUSY")
-            if not busy or time.monotonic() > deadline:
-                raise
-        time.sleep(random.uniform(0.0005, 0.004))  # noqa: S311

@@ -148,6 +148,4 @@ def _run(url: sa.URL, statement: str) -> None:
 
 
 def _engine(url: sa.URL) -> sa.Engine:
-    return sa.create_engine(
-        url, poolclass=pool.NullPool, hide_parameters=True
-    )
+    return sa.create_engine(url, poolclass=pool.NullPool, hide_parameters=True)

@@ -5,11 +5,11 @@ Every write names its place in the source of Nova 34.0.0. ``nova=ANY`` is a
 save without ``expected_task_state``; the others have the guard that Nova has.
 ``guard`` is what the same write says in the guarded mode.
 
-The times stand for longer ones: a hundredth of a second for about a second,
-and the image is counted and not sent.
+The times stand for longer ones, and the image is counted and not sent.
 """
 
 from collections.abc import Callable
+import contextlib
 from typing import Any, Final, Protocol
 
 from oslo_utils import timeutils
@@ -19,14 +19,14 @@ from nova_db_states import states
 from nova_db_states.demo import plan
 from nova_db_states.demo import saves
 
-__all__ = ["IMAGE_CHUNKS", "IMAGE_CHUNK_MIB", "Player", "Side", "SIDES"]
+__all__ = ["IMAGE_CHUNKS", "IMAGE_CHUNK_MIB", "SIDES", "Player", "Side"]
 
 IMAGE_CHUNKS: Final = 20
 IMAGE_CHUNK_MIB: Final = 100
 
-_CHUNK_S: Final = 0.003
-_MOMENT_S: Final = 0.006
-_API_S: Final = 0.003
+_CHUNK_S: Final = 0.005
+_MOMENT_S: Final = 0.010
+_API_S: Final = 0.005
 """Between the API's check and its save: policy, quota, placement."""
 
 _HOST: Final = "compute1"
@@ -431,10 +431,8 @@ def _checked(
 
 def _quietly(player: Player, write: Write) -> None:
     """Write what Nova writes after a failure; a deleted row ends it."""
-    try:
+    with contextlib.suppress(exceptions.InstanceNotFound):
         player.write(write)
-    except exceptions.InstanceNotFound:
-        pass
 
 
 SIDES: Final[dict[plan.Pair, tuple[Side, Side]]] = {

@@ -6,7 +6,7 @@ was committed, so that no order is guessed: what is too close to tell is not
 counted. The guarded mode must then be at zero exactly.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 import dataclasses
 
 from nova_db_states import states
@@ -63,12 +63,18 @@ class Finding:
     conflicts: int
     wasted_mib: int
 
+    @property
+    def damaged(self) -> bool:
+        """Whether anything happened that must not."""
+        return self.overwritten or self.resurrected or self.lost or self.double
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Count:
     """The sums over all races of a mode; ``seconds`` of the clock."""
 
     races: int
+    damaged: int
     overwritten: int
     resurrected: int
     lost: int
@@ -115,21 +121,17 @@ def judge(played: Played) -> Finding:
     )
 
 
-def count(
-    findings: Mapping[int, Finding] | Sequence[Finding], seconds: float
-) -> Count:
+def count(findings: Iterable[Finding], seconds: float) -> Count:
     """Add up the races of a mode.
 
     :param findings: one for each race
     :param seconds: how long they took
     :returns: the sums
     """
-    each: Iterable[Finding] = (
-        findings.values() if isinstance(findings, Mapping) else findings
-    )
-    each = list(each)
+    each = list(findings)
     return Count(
         races=len(each),
+        damaged=sum(one.damaged for one in each),
         overwritten=sum(one.overwritten for one in each),
         resurrected=sum(one.resurrected for one in each),
         lost=sum(one.lost for one in each),

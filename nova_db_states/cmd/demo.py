@@ -1,0 +1,296 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``nova-db-states demo``: the race, without guards and with them."""
+
+import argparse
+from collections.abc import Iterator
+import contextlib
+import csv
+import json
+import os
+from typing import Any, Final, TextIO
+
+from cliff import command as cliff_command
+from rich import box
+from rich import console as rich_console
+from rich import progress as rich_progress
+from rich import table as rich_table
+from rich import text as rich_text
+
+from nova_db_states.cmd import shell
+from nova_db_states.demo import actor
+from nova_db_states.demo import report
+from nova_db_states.demo import runner
+from nova_db_states.demo import verdict
+
+__all__ = ["Demo"]
+
+DB_URL_VARIABLE: Final = "NOVA_DB_STATES_DEMO_DB_URL"
+
+_DEFAULTS: Final = runner.Settings()
+
+# Wide enough for the tables, where the output is no terminal.
+_WIDTH: Final = 110
+
+_TITLES: Final = {
+    "direct": "Direct saves, as Nova 34 makes them",
+    "guarded": "Guarded updates",
+}
+_STYLES: Final = {
+    actor.Outcome.REFUSED: "yellow",
+    actor.Outcome.GONE: "yellow",
+    actor.Outcome.NOTED: "italic",
+    actor.Outcome.WRITTEN: "",
+}
+
+
+class Demo(cliff_command.Command):
+    """Play the race of a build against a delete, with and without guards.
+
+    Real processes write the same servers at the same time: a build against a
+    delete at a random moment, a stop and a resize against a delete, two
+    rescues and two evacuations at once. First with direct saves, which are
+    the statements that Nova sends, with the guards that Nova has; then with
+    guarded updates, where every write says what it expects and the loser
+    stops. What went wrong is counted from the rows and from what the
+    processes wrote down.
+
+    It needs no Nova and no server: it makes Nova's table instances in a
+    temporary SQLite file. In every third race nova-compute is restarted while
+    the delete waits for the build, as in an upgrade; it then goes by the row.
+
+    Exit code 0: direct saves did damage and guarded updates did none. 1: not
+    so. 2: it could not run.
+    """
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Add the options."""
+        parser: argparse.ArgumentParser = super().get_parser(prog_name)
+        parser.add_argument(
+            "--db",
+            metavar="URL",
+            default=os.environ.get(DB_URL_VARIABLE),
+            help="an empty scratch database, such as "
+            "mysql+pymysql://user:password@host/scratch; it is made if it is "
+            "missing, refused if it has any table, and left as it was "
+            f"found (default: {DB_URL_VARIABLE} in the environment, or else "
+            "a temporary SQLite file)",
+        )
+        parser.add_argument(
+            "--races",
+            metavar="NUMBER",
+            type=_at_least_one,
+            default=_DEFAULTS.races,
+            help="races in each mode (default: %(default)s)",
+        )
+        parser.add_argument(
+            "--workers",
+            metavar="NUMBER",
+            type=_at_least_one,
+            default=_DEFAULTS.workers,
+            help="races at the same time, two processes each (default: "
+            "%(default)s)",
+        )
+        parser.add_argument(
+            "--seed",
+            metavar="NUMBER",
+            type=int,
+            default=_DEFAULTS.seed,
+            help="another number plays other moments (default: %(default)s)",
+        )
+        parser.add_argument(
+            "-f",
+            "--format",
+            choices=("table", "json", "csv"),
+            default="table",
+            help="how to print the result (default: %(default)s)",
+        )
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> int:
+        """Play, print, and answer with the exit code."""
+        settings = runner.Settings(
+            parsed_args.db,
+            parsed_args.races,
+            parsed_args.workers,
+            parsed_args.seed,
+        )
+        with _shown(self.app.stderr, settings.races) as progress:
+            result = runner.play(settings, progress)
+        show = {"table": _print_tables, "json": _print_json, "csv": _print_csv}
+        show[parsed_args.format](result, self.app.stdout)
+        return shell.EXIT_DONE if result.holds else shell.EXIT_DOES_NOT_HOLD
+
+
+def _at_least_one(text: str) -> int:
+    number = int(text) if text.isdecimal() else 0
+    if number < 1:
+        raise argparse.ArgumentTypeError(
+            f"{text!r}: give a whole number, at least 1"
+        )
+    return number
+
+
+@contextlib.contextmanager
+def _shown(stream: TextIO, races: int) -> Iterator[runner.Progress]:
+    """Show a bar for each mode; nothing if nobody looks."""
+    console = rich_console.Console(file=stream)
+    with rich_progress.Progress(
+        rich_progress.TextColumn("{task.description:<37}"),
+        rich_progress.BarColumn(),
+        rich_progress.MofNCompleteColumn(),
+        rich_progress.TextColumn("{task.fields[damaged]} with damage"),
+        rich_progress.TimeElapsedColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    ) as bars:
+        tasks = {
+            name: bars.add_task(title, total=races, damaged=0, start=False)
+            for name, title in _TITLES.items()
+        }
+
+        def show(mode: str, done: int, damaged: int) -> None:
+            if not done:
+                bars.start_task(tasks[mode])
+            bars.update(tasks[mode], completed=done, damaged=damaged)
+
+        yield show
+
+
+def _print_json(result: runner.Result, stream: TextIO) -> None:
+    json.dump(report.as_mapping(result), stream, indent=2)
+    stream.write("\n")
+
+
+def _print_csv(result: runner.Result, stream: TextIO) -> None:
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(("figure", "direct", "guarded"))
+    for figure in report.figures(result):
+        writer.writerow((figure.name, *_numbers(figure)))
+
+
+def _print_tables(result: runner.Result, stream: TextIO) -> None:
+    console = rich_console.Console(file=stream, highlight=False)
+    if not console.is_terminal:
+        console.width = _WIDTH
+    told = report.told(result)
+    if told is not None:
+        race = told[0].race
+        console.print(
+            f"One of them, race {race.number}, {race.pair}: who wrote what, "
+            f"and what the row said after.\n",
+            style="bold",
+        )
+        for title, played in zip(_TITLES.values(), told, strict=True):
+            console.print(_timeline(title, played))
+            console.print()
+    console.print(_summary(result))
+    console.print()
+    console.print(_pairs(result))
+    console.print()
+    console.print(
+        report.verdict_of(result), style="green" if result.holds else "red"
+    )
+    console.print(
+        f"seed {result.settings.seed}, {2 * result.settings.workers} "
+        f"processes",
+        style="dim",
+    )
+
+
+def _timeline(title: str, played: verdict.Played) -> rich_table.Table:
+    table = _table(title)
+    table.add_column("ms", justify="right")
+    table.add_column("process")
+    table.add_column("what happened")
+    table.add_column("expects task_state")
+    table.add_column("row after: vm_state / task_state")
+    accepted = False
+    for event in played.events:
+        style = _STYLES[event.outcome]
+        bad = (
+            accepted
+            and event.row is not None
+            and not event.row.deleted
+            and event.row.task_state != "deleting"
+            and event.row.vm_state != "deleted"
+        )
+        accepted = accepted or (
+            event.did.startswith("delete accepted")
+            and event.outcome == actor.Outcome.WRITTEN
+        )
+        table.add_row(
+            f"{event.ended_s * 1000:.0f}",
+            event.who,
+            _happened(event),
+            event.expected or rich_text.Text("nothing", "dim"),
+            rich_text.Text(str(event.row or ""), "bold red" if bad else ""),
+            style=style,
+        )
+    table.add_row("", "", "in the end", "", _ending(played), style="bold")
+    return table
+
+
+def _happened(event: actor.Event) -> str:
+    if event.outcome == actor.Outcome.REFUSED:
+        return f"REFUSED: {event.did}"
+    if event.outcome == actor.Outcome.GONE:
+        return f"row is gone: {event.did}"
+    return event.did
+
+
+def _ending(played: verdict.Played) -> rich_text.Text:
+    if played.final.deleted:
+        return rich_text.Text("deleted", "green")
+    return rich_text.Text(f"still there: {played.final}", "bold red")
+
+
+def _summary(result: runner.Result) -> rich_table.Table:
+    table = _table("What happened")
+    table.add_column("")
+    table.add_column("direct", justify="right")
+    table.add_column("guarded", justify="right")
+    table.add_column("", style="dim")
+    for figure in report.figures(result):
+        direct, guarded = _numbers(figure)
+        table.add_row(
+            figure.title,
+            _coloured(direct, figure),
+            _coloured(guarded, figure),
+            figure.meaning,
+        )
+    return table
+
+
+def _pairs(result: runner.Result) -> rich_table.Table:
+    table = _table("Races with damage, by what raced")
+    table.add_column("")
+    table.add_column("races", justify="right")
+    table.add_column("direct", justify="right")
+    table.add_column("guarded", justify="right")
+    for pair, races, direct, guarded in report.by_pair(result):
+        table.add_row(pair, str(races), str(direct), str(guarded))
+    return table
+
+
+def _table(title: str) -> rich_table.Table:
+    return rich_table.Table(
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+    )
+
+
+def _numbers(figure: report.Figure) -> tuple[Any, Any]:
+    if figure.name == "seconds":
+        return round(figure.direct, 1), round(figure.guarded, 1)
+    return figure.direct, figure.guarded
+
+
+def _coloured(number: float, figure: report.Figure) -> rich_text.Text:
+    style = ""
+    if figure.damage:
+        style = "bold red" if number else "bold green"
+    return rich_text.Text(str(number), style)

@@ -1,0 +1,221 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a run has to say, as plain data: figures, and one race told twice."""
+
+from collections.abc import Mapping
+import dataclasses
+from typing import Any
+
+from nova_db_states.demo import actor
+from nova_db_states.demo import plan
+from nova_db_states.demo import runner
+from nova_db_states.demo import verdict
+
+__all__ = ["Figure", "as_mapping", "by_pair", "figures", "told", "verdict_of"]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Figure:
+    """A line of the table.
+
+    :ivar name: for machines
+    :ivar damage: whether it must be zero with guards
+    """
+
+    name: str
+    title: str
+    meaning: str
+    direct: float
+    guarded: float
+    damage: bool = False
+
+
+_TITLES = (
+    ("races", "races played", "the same ones in both modes", False),
+    (
+        "overwritten",
+        "delete marks overwritten",
+        "delete accepted, then another write took 'deleting' off the row",
+        True,
+    ),
+    (
+        "resurrected",
+        "servers resurrected",
+        "... and the row said the server is alive and idle",
+        True,
+    ),
+    (
+        "lost",
+        "deletes lost",
+        "... and the row is there to this day",
+        True,
+    ),
+    (
+        "double",
+        "double winners",
+        "two operations accepted where only one can run",
+        True,
+    ),
+    (
+        "conflicts",
+        "conflicts reported",
+        "writes refused: the loser learns that it lost",
+        False,
+    ),
+    (
+        "wasted_mib",
+        "MiB downloaded in vain",
+        "of images, after the delete was accepted",
+        False,
+    ),
+    ("seconds", "seconds", "", False),
+)
+
+
+def figures(result: runner.Result) -> tuple[Figure, ...]:
+    """Give the lines of the table.
+
+    :param result: of a run
+    :returns: one for each figure
+    """
+    return tuple(
+        Figure(
+            name,
+            title,
+            meaning,
+            getattr(result.direct.count, name),
+            getattr(result.guarded.count, name),
+            damage,
+        )
+        for name, title, meaning, damage in _TITLES
+    )
+
+
+def by_pair(result: runner.Result) -> tuple[tuple[str, int, int, int], ...]:
+    """Give, for each pair, the races and those with damage in each mode.
+
+    :param result: of a run
+    :returns: pair, races, damaged in the direct mode, in the guarded mode
+    """
+    lines = []
+    for pair in plan.Pair:
+        damaged = [
+            [
+                finding.damaged
+                for played, finding in zip(
+                    mode.played, mode.findings, strict=True
+                )
+                if played.race.pair is pair
+            ]
+            for mode in (result.direct, result.guarded)
+        ]
+        lines.append(
+            (str(pair), len(damaged[0]), sum(damaged[0]), sum(damaged[1]))
+        )
+    return tuple(line for line in lines if line[1])
+
+
+def told(
+    result: runner.Result,
+) -> tuple[verdict.Played, verdict.Played] | None:
+    """Choose the race to tell: one that went as wrong as it can.
+
+    :param result: of a run
+    :returns: the race in the direct mode, and the same one in the guarded
+        mode; ``None`` if no delete was overwritten
+    """
+    guarded = {
+        played.race.number: (played, finding)
+        for played, finding in zip(
+            result.guarded.played, result.guarded.findings, strict=True
+        )
+    }
+
+    def worth(
+        both: tuple[verdict.Played, verdict.Finding],
+    ) -> tuple[bool, bool, bool, bool, int]:
+        played, finding = both
+        _, other = guarded[played.race.number]
+        return (
+            finding.resurrected,
+            finding.lost,
+            bool(other.conflicts),
+            played.race.pair is plan.Pair.BUILD_DELETE,
+            finding.wasted_mib,
+        )
+
+    candidates = [
+        (played, finding)
+        for played, finding in zip(
+            result.direct.played, result.direct.findings, strict=True
+        )
+        if finding.overwritten
+    ]
+    if not candidates:
+        return None
+    played, _ = max(candidates, key=worth)
+    return played, guarded[played.race.number][0]
+
+
+def verdict_of(result: runner.Result) -> str:
+    """Say in a sentence or two what the run showed.
+
+    :param result: of a run
+    :returns: the text
+    """
+    direct = result.direct.count
+    guarded = result.guarded.count
+    if guarded.damage:
+        return (
+            f"A guarded update let {guarded.damaged} of {guarded.races} races "
+            f"do damage. That must not be: please report it with the seed "
+            f"{result.settings.seed} and this output."
+        )
+    if not direct.damage:
+        return (
+            f"No race did damage, not even with direct saves, so this run "
+            f"shows nothing. Play more: --races {max(160, 2 * direct.races)}."
+        )
+    return (
+        f"Direct saves did damage in {direct.damaged} of {direct.races} "
+        f"races; guarded updates in none."
+    )
+
+
+def as_mapping(result: runner.Result) -> Mapping[str, Any]:
+    """Give everything as what JSON can hold.
+
+    :param result: of a run
+    :returns: a mapping of plain values
+    """
+    race = told(result)
+    return {
+        "seed": result.settings.seed,
+        "workers": result.settings.workers,
+        "holds": result.holds,
+        "verdict": verdict_of(result),
+        "direct": dataclasses.asdict(result.direct.count),
+        "guarded": dataclasses.asdict(result.guarded.count),
+        "damaged_by_pair": [
+            {"pair": pair, "races": races, "direct": one, "guarded": other}
+            for pair, races, one, other in by_pair(result)
+        ],
+        "told": race
+        and {
+            "race": race[0].race.number,
+            "pair": str(race[0].race.pair),
+            "direct": [_event(event) for event in race[0].events],
+            "guarded": [_event(event) for event in race[1].events],
+        },
+    }
+
+
+def _event(event: actor.Event) -> Mapping[str, Any]:
+    return {
+        "ended_ms": round(event.ended_s * 1000, 1),
+        "who": event.who,
+        "did": event.did,
+        "source": event.source,
+        "expected": event.expected,
+        "outcome": event.outcome,
+        "row": None if event.row is None else str(event.row),
+    }
