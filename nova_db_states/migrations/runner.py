@@ -89,7 +89,7 @@ def upgrade(
             else Step(
                 entry.revision.revision,
                 entry.index,
-                _named("present", entry),
+                _present(entry),
             )
             for entry in entries
         )
@@ -137,7 +137,7 @@ def downgrade(
             else Step(
                 entry.revision.revision,
                 entry.index,
-                _named("left", entry) if entry.found else "absent",
+                f"left {entry.found}" if entry.found else "absent",
             )
             for entry in reversed(entries)
         )
@@ -212,10 +212,10 @@ class _Work:
         )
 
 
-def _named(action: str, entry: standing.IndexStatus) -> str:
-    if entry.found is None or entry.found == entry.index:
-        return action
-    return f"{action} as {entry.found}"
+def _present(entry: standing.IndexStatus) -> str:
+    if entry.found == entry.index:
+        return "present"
+    return f"present as {entry.found}"
 
 
 def _refuse_cluster(connection: sa.Connection, *, allow_toi: bool) -> None:
