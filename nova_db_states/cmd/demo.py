@@ -203,8 +203,8 @@ def _timeline(title: str, played: verdict.Played) -> rich_table.Table:
     table.add_column("ms", justify="right")
     table.add_column("process")
     table.add_column("what happened")
-    table.add_column("expects task_state")
-    table.add_column("row after: vm_state / task_state")
+    table.add_column("expects")
+    table.add_column("row after")
     accepted = False
     for event in played.events:
         style = _STYLES[event.outcome]

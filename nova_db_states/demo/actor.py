@@ -144,12 +144,12 @@ class _Player:
 
     def _record(self, began: float, write: saves.Write, outcome: str) -> None:
         ended = self._now()
-        service = "nova-api" if "/api.py" in write.source else "nova-compute"
+        service = "api" if "/api.py" in write.source else "compute"
         self.account.events.append(
             Event(
                 began,
                 ended,
-                f"{service} {os.getpid()}",
+                self._who(service),
                 write.did,
                 write.source,
                 self._way.expectation(write),
@@ -189,6 +189,10 @@ class _Player:
             raise TimeoutError("the other process never sent its cast")
         return self._peer.recv()
 
+    @staticmethod
+    def _who(service: str) -> str:
+        return f"nova-{service} {os.getpid()}"
+
     def _now(self) -> float:
         return time.monotonic() - self._job.zero
 
@@ -219,7 +223,7 @@ def main(
     except Exception as error:  # noqa: BLE001 - it is the parent's to tell
         ready.error = _text(error)
     # No more jobs, or no more parent: either way this is the end.
-    with contextlib.suppress(EOFError, BrokenPipeError):
+    with contextlib.suppress(EOFError, ConnectionError):
         jobs.send(ready)
         while True:
             job = jobs.recv()

@@ -276,8 +276,9 @@ def _received(pipe: Any) -> actor.Account:
         ) from None
     if account.error is not None:
         raise DemoFailed(
-            f"A process of the demo failed: {account.error}. Look at the "
-            f"database; then try again, with fewer --workers if it was busy."
+            f"A process of the demo failed: {account.error.rstrip('.')}. Is "
+            f"somebody else using this database, or is it overloaded? Try "
+            f"again with fewer --workers."
         )
     return account
 

@@ -113,6 +113,9 @@ class Server:
 
 
 def _shown(expected: Any) -> str:
+    """Show an expectation as a row is shown."""
+    if expected is states.ANY:
+        return ""
     if isinstance(expected, states.Not):
         return f"not {_shown(expected.excluded)}"
     if not isinstance(expected, tuple):
@@ -186,17 +189,11 @@ class GuardedSaves(_Reads):
 
     def expectation(self, write: Write) -> str:
         """Say what a write expects of the row; empty for nothing."""
-        guard = dict(write.guard or {})
-        named = {
-            "": guard.get("expected_task_state", states.ANY),
-            "vm_state ": guard.get("expected_vm_state", states.ANY),
-            "host ": guard.get("expected", {}).get("host", states.ANY),
-        }
-        return ", ".join(
-            f"{name}{_shown(expected)}"
-            for name, expected in named.items()
-            if expected is not states.ANY
-        )
+        guard = write.guard or {}
+        text = _shown(guard.get("expected_task_state", states.ANY))
+        if "expected_vm_state" in guard:
+            text = f"{_shown(guard['expected_vm_state'])} / {text}"
+        return f"{text} (no host)" if "expected" in guard else text
 
     def write(self, server: Server, write: Write) -> None:
         """Make one guarded update.
@@ -238,7 +235,7 @@ class DirectSaves(_Reads):
 
     def expectation(self, write: Write) -> str:
         """Say what Nova expects there; empty for nothing."""
-        return "" if write.nova is states.ANY else _shown(write.nova)
+        return _shown(write.nova)
 
     def write(self, server: Server, write: Write) -> None:
         """Save everything that is dirty, as ``Instance.save`` does.

@@ -55,12 +55,14 @@ def opened(url: str | None) -> Iterator[str]:
 
 @contextlib.contextmanager
 def _file(url: sa.URL) -> Iterator[None]:
-    if not url.database or url.database == ":memory:" or "uri" in url.query:
+    name = url.database or ":memory:"
+    if name == ":memory:" or name.startswith("file:"):
         raise exceptions.UnsupportedDatabase(
-            f"{database.masked(url)}: a database in memory belongs to one "
-            f"process, and the demo has several. {_ACCEPTED}"
+            f"{database.masked(url)}: give the path of a file. A "
+            f"database in memory belongs to one process, and the demo has "
+            f"several. {_ACCEPTED}"
         )
-    path = pathlib.Path(url.database)
+    path = pathlib.Path(name)
     try:
         path.touch(exist_ok=False)
     except FileExistsError:

@@ -75,12 +75,20 @@ Side = Callable[[Player, plan.Race], None]
 
 
 def _guarded(
-    did: str, source: str, values: dict[str, Any], *expected: str | None
+    did: str,
+    source: str,
+    values: dict[str, Any],
+    *expected: str | None,
+    vm_state: str = "active",
 ) -> Write:
-    """Make a write that Nova guards; the guarded mode expects the same."""
-    return Write(
-        did, source, values, expected, {"expected_task_state": expected}
-    )
+    """Make a write whose task state Nova guards.
+
+    The guarded mode expects the same, and the ``vm_state`` as well: Nova
+    compares that only in memory, and lets a resize begin on a row that a
+    delete has just brought to ``deleted`` / NULL.
+    """
+    guard = {"expected_vm_state": vm_state, "expected_task_state": expected}
+    return Write(did, source, values, expected, guard)
 
 
 _START: Final = _guarded(
@@ -89,41 +97,49 @@ _START: Final = _guarded(
     {"vm_state": "building", "task_state": None},
     "scheduling",
     None,
+    vm_state="building",
 )
 _CLAIM: Final = Write(
-    "host claimed",
+    "claims a host",
     "compute/resource_tracker.py:594",
     {"host": _HOST, "launched_on": _HOST, "node": _HOST, "compute_id": 1},
     states.ANY,
-    {"expected_task_state": None, "expected": {"host": None}},
+    {
+        "expected_vm_state": "building",
+        "expected_task_state": None,
+        "expected": {"host": None},
+    },
 )
 _NETWORKING: Final = _guarded(
-    "network asked for",
+    "asks for the network",
     "compute/manager.py:2081",
     {"vm_state": "building", "task_state": "networking"},
     None,
+    vm_state="building",
 )
 _BLOCK_DEVICES: Final = Write(
-    "network ready, block devices next",
+    "maps block devices",
     "compute/manager.py:2942",
     {"vm_state": "building", "task_state": "block_device_mapping"},
     states.ANY,
-    {"expected_task_state": "networking"},
+    {"expected_vm_state": "building", "expected_task_state": "networking"},
 )
 _SPAWNING: Final = _guarded(
-    "block devices ready, image next",
+    "begins the download",
     "compute/manager.py:2706",
     {"vm_state": "building", "task_state": "spawning"},
     "block_device_mapping",
+    vm_state="building",
 )
 _ACTIVE: Final = _guarded(
     "guest runs",
     "compute/manager.py:2847",
     {"vm_state": "active", "task_state": None, "power_state": 1},
     "spawning",
+    vm_state="building",
 )
 _ABORT_CLAIM: Final = Write(
-    "build gives up its host",
+    "gives up the host",
     "compute/resource_tracker.py:605",
     {"host": None, "node": None, "compute_id": None},
     states.ANY,
@@ -145,7 +161,7 @@ _API_DELETING: Final = Write(
     _NOT_DELETING,
 )
 _DESTROY: Final = Write(
-    "row deleted",
+    "row is deleted",
     "compute/manager.py:3435",
     {},
     states.ANY,
@@ -173,13 +189,13 @@ _RESIZE: Final = (
         None,
     ),
     _guarded(
-        "disk is copied",
+        "copies the disk",
         "compute/manager.py:6364",
         {"task_state": "resize_migrating"},
         "resize_prep",
     ),
     _guarded(
-        "disk is there",
+        "disk is copied",
         "compute/manager.py:6408",
         {
             "host": "compute2",
@@ -190,7 +206,7 @@ _RESIZE: Final = (
         "resize_migrating",
     ),
     _guarded(
-        "guest is defined",
+        "defines the guest",
         "compute/manager.py:6550",
         {"task_state": "resize_finish"},
         "resize_migrated",
@@ -203,7 +219,7 @@ _RESIZE: Final = (
     ),
 )
 _ERROR: Final = Write(
-    "failure is recorded",
+    "records the failure",
     "compute/manager.py:776",
     {"vm_state": "error"},
     states.ANY,
@@ -229,23 +245,23 @@ _API_EVACUATE: Final = Write(
     "compute/api.py:5747",
     {"task_state": "rebuilding"},
     states.ANY,
-    {"expected_task_state": None},
+    {"expected_vm_state": "active", "expected_task_state": None},
 )
 _EVACUATE: Final = (
     _guarded(
-        "rebuild starts on the new host",
+        "rebuild starts",
         "compute/manager.py:4197",
         {"power_state": 0, "task_state": "rebuilding"},
         "rebuilding",
     ),
     _guarded(
-        "block devices next",
+        "maps block devices",
         "compute/manager.py:3866",
         {"task_state": "rebuild_block_device_mapping"},
         "rebuilding",
     ),
     _guarded(
-        "guest is started",
+        "starts the guest",
         "compute/manager.py:3871",
         {"task_state": "rebuild_spawning"},
         "rebuild_block_device_mapping",
@@ -365,11 +381,11 @@ def _after_the_lock(player: Player, race: plan.Race) -> None:
         return
     row = player.server.row
     if row.host is None:
-        player.note("nova-compute restarted: no row names this host")
+        player.note("restarted: no row names this host")
     elif row.task_state != states.TaskState.DELETING:
-        player.note("nova-compute restarted: the row asks for no delete")
+        player.note("restarted: the row asks for no delete")
     else:
-        player.note("nova-compute restarted: the row says deleting")
+        player.note("restarted: the row says deleting")
         _terminate(player)
 
 
@@ -378,7 +394,7 @@ def _terminate(player: Player) -> None:
     try:
         player.write(
             Write(
-                "guest destroyed",
+                "guest is destroyed",
                 "compute/manager.py:3426",
                 {
                     "vm_state": "deleted",
