@@ -1,25 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The indexes that could serve, the statements they could serve, the cost."""
+"""The indexes that could serve, what each gives, and what it costs."""
 
 from collections.abc import Iterator, Sequence
 import contextlib
 import dataclasses
+import functools
 import statistics
 import time
 from typing import Final
 
 from benchmarks import cell as cell_
-from benchmarks import fleet
 from benchmarks import probe
 from benchmarks import raw
 from benchmarks import sampling
+from benchmarks import workload
 
 __all__ = [
     "CANDIDATES",
-    "STATEMENTS",
     "Cost",
     "Effect",
-    "Statement",
+    "by_turns",
     "cost",
     "effects",
     "index",
@@ -38,72 +38,14 @@ CANDIDATES: Final = (
 )
 """Columns of each candidate, in key order."""
 
-_OLD: Final = f"'{fleet.NOW.replace(month=7)}'"
-_AGE: Final = "COALESCE(updated_at, created_at)"
-_HOST: Final = f"'{fleet.host_name(7)}'"
-_SET: Final = "UPDATE instances SET task_state = 'deleting' WHERE "
-_IDS: Final = "SELECT id FROM instances WHERE "
-_ERROR: Final = "deleted = 0 AND vm_state = 'error' AND task_state IS NULL"
-_ACTIVE: Final = "deleted = 0 AND vm_state = 'active' AND task_state IS NULL"
-_STUCK: Final = "deleted = 0 AND task_state = 'deleting'"
-
 _UPDATE_ROUNDS: Final = 80
 _UPDATE_CALLS: Final = 20
 _UPDATE_LIMIT_S: Final = 30.0
+_QUERY_ROUNDS: Final = 15
+_QUERY_LIMIT_S: Final = 20.0
 _REDO_CALLS: Final = 1_000
 _REDO_ROUNDS: Final = 3
 _PURGE_LIMIT_S: Final = 10.0
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Statement:
-    """Something that the project asks a cell database.
-
-    :ivar name: for tables
-    :ivar query: the read that is timed: the candidates of a sweep, a count
-    :ivar update: the same as one plain UPDATE, to count its locks; empty
-        where there is none
-    """
-
-    name: str
-    query: str
-    update: str = ""
-
-    @classmethod
-    def sweep(cls, name: str, where: str) -> "Statement":
-        """Make both statements of a sweep from its condition."""
-        return cls(name, _IDS + where, _SET + where)
-
-
-STATEMENTS: Final = (
-    Statement.sweep("sweep: states", _ERROR),
-    Statement.sweep("sweep: states, host", f"{_ERROR} AND host = {_HOST}"),
-    Statement.sweep(
-        "sweep: common states, host", f"{_ACTIVE} AND host = {_HOST}"
-    ),
-    Statement.sweep(
-        "sweep: states, updated_before", f"{_ERROR} AND {_AGE} < {_OLD}"
-    ),
-    Statement.sweep("sweep: task_state alone", _STUCK),
-    Statement.sweep(
-        "sweep: task_state, updated_before", f"{_STUCK} AND {_AGE} < {_OLD}"
-    ),
-    Statement(
-        "count by states",
-        "SELECT vm_state, task_state, COUNT(*) FROM instances"
-        " WHERE deleted = 0 GROUP BY vm_state, task_state",
-    ),
-    Statement(
-        "count by states, one host",
-        "SELECT vm_state, task_state, COUNT(*) FROM instances"
-        f" WHERE deleted = 0 AND host = {_HOST} GROUP BY vm_state, task_state",
-    ),
-    Statement(
-        "stuck: any task_state, by age",
-        "SELECT uuid, host, vm_state, task_state FROM instances WHERE"
-        f" deleted = 0 AND task_state IS NOT NULL AND {_AGE} < {_OLD}",
-    ),
-)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -146,15 +88,18 @@ class Cost:
     redo_without: float
 
 
-def effects(cell: cell_.Cell) -> tuple[Effect, ...]:
-    """Measure every statement with the indexes the cell has now.
+def effects(
+    cell: cell_.Cell, statements: Sequence[workload.Statement]
+) -> tuple[Effect, ...]:
+    """Measure statements with the indexes the cell has now.
 
     :param cell: where
-    :returns: one entry for each of :data:`STATEMENTS`
+    :param statements: which
+    :returns: one entry for each
     """
     found = []
     with contextlib.closing(cell_.connect(cell)) as connection:
-        for statement in STATEMENTS:
+        for statement in statements:
             locks: tuple[int, int] | tuple[None, None] = (None, None)
             if statement.update:
                 locks = probe.locked_by(cell, statement.update)
@@ -168,6 +113,72 @@ def effects(cell: cell_.Cell) -> tuple[Effect, ...]:
                 )
             )
     return tuple(found)
+
+
+def by_turns(
+    without: cell_.Cell,
+    with_it: cell_.Cell,
+    statements: Sequence[workload.Statement],
+) -> tuple[tuple[Effect, ...], tuple[Effect, ...]]:
+    """Measure queries on two cells, timing them by turns.
+
+    :param without: the cell without an index
+    :param with_it: a copy of it inside :func:`index`
+    :param statements: which
+    :returns: the effects without and with the index
+    """
+    both = []
+    for cell in (without, with_it):
+        with contextlib.closing(cell_.connect(cell)) as connection:
+            both.append(
+                [
+                    (
+                        probe.explain(connection, statement.query),
+                        probe.reads(connection, statement.query),
+                    )
+                    for statement in statements
+                ]
+            )
+    times = [_times(without, with_it, statement) for statement in statements]
+    first, second = (
+        tuple(
+            Effect(statement.name, plan, read, pair[side])
+            for statement, (plan, read), pair in zip(
+                statements, measured, times, strict=True
+            )
+        )
+        for side, measured in enumerate(both)
+    )
+    return first, second
+
+
+def _times(
+    without: cell_.Cell, with_it: cell_.Cell, statement: workload.Statement
+) -> tuple[float, float]:
+    with (
+        contextlib.closing(cell_.connect(without)) as one,
+        contextlib.closing(cell_.connect(with_it)) as other,
+    ):
+        samples = sampling.interleave(
+            {
+                name: sampling.timed(
+                    functools.partial(_query, connection, statement.query)
+                )
+                for name, connection in (("without", one), ("with", other))
+            },
+            rounds=_QUERY_ROUNDS,
+            calls=1,
+            limit_s=_QUERY_LIMIT_S,
+        )
+    return (
+        sampling.summarise(samples["without"]).p50_ms,
+        sampling.summarise(samples["with"]).p50_ms,
+    )
+
+
+def _query(connection: cell_.Connection, query: str, number: int) -> None:
+    del number
+    cell_.query(connection, query)
 
 
 @contextlib.contextmanager

@@ -12,7 +12,7 @@ import random
 from typing import Final
 import uuid
 
-__all__ = ["COLUMNS", "NOW", "host_name", "hosts", "rows"]
+__all__ = ["COLUMNS", "NOW", "host_name", "hosts", "project_id", "rows"]
 
 NOW: Final = datetime.datetime(2026, 10, 1)
 """When the cell is looked at: naive UTC, fixed so that ages never change."""
@@ -106,6 +106,15 @@ def host_name(number: int) -> str:
     return f"compute-{number:05d}.cell1.example.org"
 
 
+def project_id(number: int) -> str:
+    """Name a project; those of low number have the most servers.
+
+    :param number: from 0
+    :returns: its id
+    """
+    return f"{(number + 1) * 0x9E3779B97F4A7C15F39CC0605CEDC835 % 2**128:032x}"
+
+
 def rows(count: int, seed: int) -> Iterator[tuple[object, ...]]:
     """Make the rows of a cell, the oldest server first.
 
@@ -157,8 +166,8 @@ def _row(
         task_state,
         host_name(on) if placed else None,
         host_name(on) if placed else None,
-        f"{project * 2_654_435_761 % 2**128:032x}",
-        f"{project * 40_503 % 2**128:032x}",
+        project_id(project),
+        project_id(-project),
         f"server-{number}",
         f"server-{number}",
         "6b1f7b0e-7c6c-4e21-9d0f-3f1f6e1d4c2a",
