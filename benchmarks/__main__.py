@@ -19,7 +19,7 @@ from benchmarks import sweeps
 from benchmarks import upgrade
 from tests.resources import schema
 
-NAMES: Final = ("upgrade", "hold", "refuse", "flat", "sweep")
+NAMES: Final = ("upgrade", "hold", "durable", "refuse", "flat", "sweep")
 
 _ROWS: Final = 1_000_000
 
@@ -56,6 +56,7 @@ def run(
         upgrade.quietly(cell)
     benchmarks: dict[str, Callable[[], Sequence[figure.Figure]]] = {
         "hold": lambda: single.against_raw_and_nova(largest),
+        "durable": lambda: single.durable(largest),
         "refuse": lambda: single.refused(largest),
         "flat": lambda: single.flat(cells),
         "sweep": lambda: sweeps.locks(largest),

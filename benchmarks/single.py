@@ -6,7 +6,7 @@ a bare statement through PyMySQL, this project, and Nova's own
 ``db.instance_update`` in a process of its own.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 import contextlib
 from typing import Final
 
@@ -17,7 +17,7 @@ from benchmarks import peers
 from benchmarks import raw
 from benchmarks import sampling
 
-__all__ = ["against_raw_and_nova", "flat", "refused"]
+__all__ = ["against_raw_and_nova", "durable", "flat", "refused"]
 
 _LIMIT_S: Final = 60.0
 _SPREAD: Final = 2_000
@@ -73,6 +73,44 @@ def against_raw_and_nova(
             4.0,
             "times",
             at_least=True,
+        ),
+    )
+
+
+def durable(
+    cell: cell_.Cell, *, rounds: int = 150, calls: int = 10
+) -> tuple[figure.Figure, ...]:
+    """Time an update whose guard holds, each commit flushed to the disk.
+
+    That is how a server runs unless told otherwise. The other figures spare
+    the disk, which hides nothing of what the layers above it cost.
+
+    :param cell: where
+    :param rounds: blocks of each contender
+    :param calls: in each block, an even number
+    :returns: the figure against the bare statement
+    """
+    (server,) = cell.quiet_servers(1)
+    with (
+        contextlib.closing(cell_.connect(cell)) as connection,
+        _flushing(connection),
+    ):
+        times = _interleaved(
+            {
+                RAW: sampling.timed(raw.Flip(connection, [server])),
+                OURS: sampling.timed(_ours(cell, server)["hold"]),
+            },
+            rounds,
+            calls,
+        )
+    return (
+        figure.Figure(
+            "durable",
+            "the same, each commit flushed to disk (the server's default)",
+            times[OURS].p50_ms / times[RAW].p50_ms,
+            1.6,
+            "times",
+            samples=times,
         ),
     )
 
@@ -150,6 +188,17 @@ def flat(
             samples=times,
         ),
     )
+
+
+@contextlib.contextmanager
+def _flushing(connection: cell_.Connection) -> Iterator[None]:
+    name = "innodb_flush_log_at_trx_commit"
+    ((usual,),) = cell_.query(connection, f"SELECT @@GLOBAL.{name}")
+    cell_.query(connection, f"SET GLOBAL {name} = 1")
+    try:
+        yield
+    finally:
+        cell_.query(connection, f"SET GLOBAL {name} = %s", usual)
 
 
 def _ours(cell: cell_.Cell, *servers: str) -> peer.Calls:
