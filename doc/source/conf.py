@@ -27,6 +27,7 @@ nitpick_ignore_regex = [
 ]
 
 autodoc_member_order = "bysource"
+autodoc_preserve_defaults = True
 autodoc_typehints = "signature"
 autoprogram_cliff_application = "nova-db-states"
 

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+# ruff: noqa: INP001 - Sphinx has its own layout
 """How Sphinx builds the release notes."""
 
 project = "nova_db_states Release Notes"
