@@ -7,7 +7,8 @@ import contextlib
 import csv
 import json
 import os
-from typing import Any, Final, TextIO
+import signal
+from typing import Any, Final, NoReturn, TextIO
 
 from cliff import command as cliff_command
 from rich import box
@@ -114,7 +115,10 @@ class Demo(cliff_command.Command):
             parsed_args.workers,
             parsed_args.seed,
         )
-        with _shown(self.app.stderr, settings.races) as progress:
+        with (
+            _terminated_by_signal(),
+            _shown(self.app.stderr, settings.races) as progress,
+        ):
             result = runner.play(settings, progress)
         show = {"table": _print_tables, "json": _print_json, "csv": _print_csv}
         show[parsed_args.format](result, self.app.stdout)
@@ -128,6 +132,20 @@ def _at_least_one(text: str) -> int:
             f"{text!r}: give a whole number, at least 1"
         )
     return number
+
+
+@contextlib.contextmanager
+def _terminated_by_signal() -> Iterator[None]:
+    """Let SIGTERM unwind like Ctrl-C does, so that all is cleaned up."""
+
+    def end(number: int, _: object) -> NoReturn:
+        raise SystemExit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @contextlib.contextmanager

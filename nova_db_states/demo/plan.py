@@ -89,12 +89,12 @@ def draw(seed: int, count: int) -> tuple[Race, ...]:
     return tuple(races)
 
 
-def server_uuid(seed: int, mode: str, race: Race) -> str:
+def server_uuid(seed: int, part: int, race: Race) -> str:
     """Give the UUID of the server that a race is about.
 
     :param seed: that of the run
-    :param mode: the servers of two modes share nothing
+    :param part: which mode of the run; two modes share no server
     :param race: the race
     """
-    name = f"{seed}/{mode}/{race.number}"
+    name = f"{seed}/{part}/{race.number}"
     return str(uuid.uuid5(uuid.NAMESPACE_OID, name))

@@ -104,11 +104,10 @@ def play(
         scratch.opened(settings.url) as url,
         _slots(url, min(settings.workers, len(races)), modes) as slots,
     ):
+        stage = _Stage(url, settings.seed, races, slots)
         direct, guarded = (
-            _play_mode(
-                kind, _Stage(url, settings.seed, races, slots), progress
-            )
-            for kind in modes
+            _play_mode(kind, dataclasses.replace(stage, part=part), progress)
+            for part, kind in enumerate(modes)
         )
     return Result(settings, direct, guarded)
 
@@ -130,7 +129,7 @@ def _slots(
     # The server process imports everything once and has no engine and no
     # thread; what is forked from it starts in milliseconds, and clean.
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([actor.__name__])
+    context.set_forkserver_preload(["__main__", actor.__name__])
     turn: saves.Turn = contextlib.nullcontext()
     if sa.make_url(url).get_backend_name() == "sqlite":
         turn = context.Lock()
@@ -183,12 +182,13 @@ def _slot(
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Stage:
-    """What every mode is played on."""
+    """What a mode is played on; ``part`` is 0 for the first mode."""
 
     url: str
     seed: int
     races: Sequence[plan.Race]
     slots: list[_Slot]
+    part: int = 0
 
 
 def _play_mode(
@@ -198,7 +198,7 @@ def _play_mode(
     races = stage.races
     try:
         uuids = {
-            race.number: plan.server_uuid(stage.seed, kind.__name__, race)
+            race.number: plan.server_uuid(stage.seed, stage.part, race)
             for race in races
         }
         _insert(engine, races, uuids)

@@ -10,6 +10,7 @@ The times stand for longer ones, and the image is counted and not sent.
 
 from collections.abc import Callable
 import contextlib
+import dataclasses
 from typing import Any, Final, Protocol
 
 from oslo_utils import timeutils
@@ -148,7 +149,7 @@ _ABORT_CLAIM: Final = Write(
 
 _API_DESTROY: Final = Write(
     "delete accepted, no host yet",
-    "compute/api.py:2504",
+    "compute/api.py:2510",
     {},
     states.ANY,
     {**_NOT_DELETING, "expected": {"host": None}},
@@ -159,6 +160,13 @@ _API_DELETING: Final = Write(
     {"task_state": "deleting", "progress": 0},
     states.ANY,
     _NOT_DELETING,
+)
+_DESTROYED: Final = Write(
+    "guest is destroyed",
+    "compute/manager.py:3426",
+    {"vm_state": "deleted", "task_state": None, "power_state": 0},
+    states.ANY,
+    {"expected_task_state": "deleting"},
 )
 _DESTROY: Final = Write(
     "row is deleted",
@@ -391,21 +399,9 @@ def _after_the_lock(player: Player, race: plan.Race) -> None:
 
 def _terminate(player: Player) -> None:
     player.work(_MOMENT_S)
+    values = {**_DESTROYED.values, "terminated_at": timeutils.utcnow()}
     try:
-        player.write(
-            Write(
-                "guest is destroyed",
-                "compute/manager.py:3426",
-                {
-                    "vm_state": "deleted",
-                    "task_state": None,
-                    "power_state": 0,
-                    "terminated_at": timeutils.utcnow(),
-                },
-                states.ANY,
-                {"expected_task_state": "deleting"},
-            )
-        )
+        player.write(dataclasses.replace(_DESTROYED, values=values))
         player.destroy(_DESTROY)
     except exceptions.InstanceNotFound:
         pass
