@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The evidence about indexes, as a part of the administration guide."""
+"""The evidence about indexes, as a page of the administration guide."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 import dataclasses
@@ -12,11 +12,18 @@ from benchmarks import workload
 __all__ = ["Candidate", "Evidence", "as_rst"]
 
 _INTRODUCTION: Final = """\
+.. SPDX-License-Identifier: Apache-2.0
 .. Written by python -m benchmarks.indexes; run it again instead of editing.
 
+========================
+Evidence for the indexes
+========================
+
 Measured on a table of {rows:,} instances, three in ten of them deleted, nine
-in ten of the others active with no task under way, on {server} with
-{processor}; the table fits in memory.
+in ten of the others active with no task under way. The table fits in memory.
+
+:Server: {server}
+:Processor: {processor}
 
 Rows read are the server's ``Handler_read`` counters. Rows locked are those of
 the sweep written as one plain ``UPDATE``, with the rows it changes in
@@ -72,11 +79,11 @@ class Evidence:
 
 
 def as_rst(evidence: Evidence, machine: Mapping[str, str]) -> str:
-    """Write the evidence as reStructuredText without headings.
+    """Write the evidence as a page of reStructuredText.
 
     :param evidence: what was measured
     :param machine: what it was measured on
-    :returns: a text to be included in a page
+    :returns: the page
     """
     lines = [
         *_INTRODUCTION.format(rows=evidence.rows, **machine).splitlines(),

@@ -42,8 +42,6 @@ def quietly(cell: cell_.Cell) -> None:
     """
     engine = sa.create_engine(cell.url, poolclass=sa.NullPool)
     migrations.upgrade(engine, lock_timeout_s=LOCK_TIMEOUT_S)
-    with contextlib.closing(cell_.connect(cell)) as connection:
-        cell_.query(connection, "ANALYZE TABLE instances")
 
 
 def under_load(
