@@ -9,10 +9,11 @@ same, so there is one way for both.
 
 from collections.abc import Callable, Iterator
 import contextlib
-from typing import Any
+from typing import Any, Final
 
 from oslo_db.sqlalchemy import enginefacade
 import sqlalchemy as sa
+from sqlalchemy import event
 
 from nova_db_states import database
 from nova_db_states import exceptions
@@ -32,6 +33,9 @@ __all__ = [
 ]
 
 Resolver = Callable[[Any], Any]
+
+# Values that do not fit are errors and not cut off; what Nova asks for too.
+_SQL_MODE: Final = "TRADITIONAL"
 
 _resolver: Resolver | None = None
 
@@ -57,11 +61,12 @@ class CellContext:
         self.db_connection = enginefacade.transaction_context()
         self.db_connection.configure(
             connection=url.render_as_string(hide_password=False),
-            mysql_sql_mode="TRADITIONAL",
+            mysql_sql_mode=_SQL_MODE,
             # Nobody waits minutes for a command: a server that cannot be
             # reached is an error at once, and the policy decides on more.
             max_retries=0,
         )
+        self.db_connection.append_on_engine_create(_set_mariadb_sql_mode)
 
     @contextlib.contextmanager
     def begin(self) -> Iterator[sa.Connection]:
@@ -83,6 +88,17 @@ class CellContext:
 
     def __repr__(self) -> str:
         return f"<CellContext {database.masked(self._url)}>"
+
+
+def _set_mariadb_sql_mode(engine: sa.Engine) -> None:
+    """Do for ``mariadb://`` what oslo.db does for ``mysql://`` alone."""
+    if engine.dialect.name != "mariadb":
+        return
+
+    @event.listens_for(engine, "connect")
+    def _set(dbapi_connection: Any, _record: Any) -> None:
+        with contextlib.closing(dbapi_connection.cursor()) as cursor:
+            cursor.execute(f"SET SESSION sql_mode = '{_SQL_MODE}'")
 
 
 def register_resolver(resolver: Resolver | None) -> None:

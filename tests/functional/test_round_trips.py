@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What really goes over the wire, by the server's own log."""
+
+from collections.abc import Callable, Iterator
+import re
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.engine import default
+
+from nova_db_states import api
+from nova_db_states import exceptions
+from nova_db_states._update import pools
+from tests.resources import rows
+
+Record = Callable[[Callable[[], object]], list[str]]
+
+# SQLAlchemy before 2.0.43 cannot be told that there is nothing to roll back.
+NEEDLESS_ROLLBACK = (
+    []
+    if "skip_autocommit_rollback"
+    in default.DefaultDialect.__init__.__code__.co_varnames
+    else ["ROLLBACK"]
+)
+
+
+@pytest.fixture(params=["mysql+pymysql", "mariadb+pymysql"])
+def url(request: pytest.FixtureRequest, shared_mariadb_cell: Any) -> str:
+    """Give a cell on MariaDB under either scheme."""
+    made: str = shared_mariadb_cell.url(request.param)
+    return made
+
+
+@pytest.fixture
+def engine(url: str) -> Iterator[sa.Engine]:
+    """Give a plain engine, to arrange and to read the log."""
+    made = sa.create_engine(url, isolation_level="AUTOCOMMIT")
+    yield made
+    made.dispose()
+
+
+@pytest.fixture
+def context(url: str) -> Iterator[api.CellContext]:
+    """Give a context on the cell."""
+    made = api.connect(url)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def record(engine: sa.Engine) -> Iterator[Record]:
+    """Run something and give the first words of what the server was sent."""
+    with engine.connect() as log:
+        for setting in ("log_output = 'TABLE'", "general_log = ON"):
+            log.execute(sa.text(f"SET GLOBAL {setting}"))
+
+        def run(work: Callable[[], object]) -> list[str]:
+            log.execute(sa.text("TRUNCATE mysql.general_log"))
+            work()
+            found = log.execute(
+                sa.text(
+                    "SELECT command_type, argument FROM mysql.general_log "
+                    "WHERE thread_id != CONNECTION_ID() "
+                    "AND command_type != 'Quit' ORDER BY event_time"
+                )
+            )
+            return [
+                re.split(r"[ (]", row.argument)[0]
+                if row.command_type == "Query"
+                else row.command_type
+                for row in found
+            ]
+
+        yield run
+        for setting in ("general_log = OFF", "log_output = 'FILE'"):
+            log.execute(sa.text(f"SET GLOBAL {setting}"))
+
+
+def test_applied(
+    context: api.CellContext, engine: sa.Engine, record: Record
+) -> None:
+    """An update that is applied is one statement and nothing else."""
+    instance = rows.insert_instance(engine)
+    call = {"expected_vm_state": ["active", "error"]}
+    api.instance_update(context, instance, {"progress": 1}, **call)
+    assert record(
+        lambda: api.instance_update(context, instance, {"progress": 2}, **call)
+    ) == ["UPDATE", *NEEDLESS_ROLLBACK]
+
+
+def test_refused(
+    context: api.CellContext, engine: sa.Engine, record: Record
+) -> None:
+    """A refusal costs the update and the one read that explains it."""
+    instance = rows.insert_instance(engine)
+    api.instance_update(context, instance, {"progress": 1})
+
+    def refused() -> None:
+        with pytest.raises(exceptions.UnexpectedVMStateError):
+            api.instance_update(
+                context, instance, {"progress": 2}, expected_vm_state="error"
+            )
+
+    assert record(refused) == [
+        "UPDATE",
+        *NEEDLESS_ROLLBACK,
+        "SELECT",
+        *NEEDLESS_ROLLBACK,
+    ]
+
+
+def test_joined(
+    context: api.CellContext, engine: sa.Engine, record: Record
+) -> None:
+    """Inside a transaction an update adds one statement to it."""
+    instance = rows.insert_instance(engine)
+    with context.begin():
+        sent = record(
+            lambda: api.instance_update(context, instance, {"progress": 2})
+        )
+    assert sent == ["UPDATE"]
+
+
+def test_many(
+    context: api.CellContext, engine: sa.Engine, record: Record
+) -> None:
+    """A sweep is one read of ids, then one statement for 100 rows."""
+    rows.insert_instances(engine, 250, vm_state="error")
+    api.instances_update(context, {"progress": 1}, expected={"host": "none"})
+    sent = record(
+        lambda: api.instances_update(
+            context, {"progress": 2}, expected_vm_state="error"
+        )
+    )
+    assert [word for word in sent if word != "ROLLBACK"] == [
+        "SELECT",
+        "UPDATE",
+        "UPDATE",
+        "UPDATE",
+    ]
+
+
+def test_connections_are_set_up_as_the_engines_own(
+    url: str, engine: sa.Engine
+) -> None:
+    """Session settings of the engine hold for single statements too."""
+    instance = rows.insert_instance(engine)
+    parsed = sa.make_url(url).update_query_dict(
+        {"init_command": "SET SESSION sql_mode = '', @mark = 'set'"}
+    )
+    context = api.connect(parsed)
+    seen: list[Any] = []
+
+    def look(_connection: Any, cursor: Any, sql: str, *_: Any) -> None:
+        if sql.startswith("UPDATE"):
+            cursor.execute("SELECT @@autocommit, @mark, @@sql_mode")
+            seen.append(cursor.fetchone())
+
+    sa.event.listen(sa.Engine, "before_cursor_execute", look)
+    try:
+        api.instance_update(context, instance, {"progress": 1})
+    finally:
+        sa.event.remove(sa.Engine, "before_cursor_execute", look)
+        context.close()
+    ((autocommit, mark, sql_mode),) = seen
+    assert (autocommit, mark) == (1, "set")
+    # oslo.db sets it on every connection, after what the URL asks for.
+    assert "TRADITIONAL" in sql_mode
+
+
+def test_the_pool_is_capped(url: str, engine: sa.Engine) -> None:
+    """No more connections are open than the context was made for."""
+    context = api.connect(url, max_connections=2)
+    instance = rows.insert_instance(engine)
+    api.instance_update(context, instance, {"progress": 1})
+    writer = context.db_connection.writer.get_engine()
+    sibling = pools.autocommit(writer)
+    assert sibling is not None
+    held = [sibling.connect(), sibling.connect()]
+    sibling.pool._timeout = 0.1  # type: ignore[attr-defined]
+    with pytest.raises(sa.exc.TimeoutError):
+        sibling.connect()
+    for connection in held:
+        connection.close()
+    context.close()
