@@ -32,6 +32,11 @@ _DEFAULTS: Final = runner.Settings()
 # Wide enough for the tables, where the output is no terminal.
 _WIDTH: Final = 110
 
+_PREFACE: Final = (
+    "{races} races: two processes write the row of the same server, first as "
+    "Nova saves it, then with guards. In a third of the races nova-compute is "
+    "restarted before it gets to the delete, and goes by what the row says."
+)
 _TITLES: Final = {
     "direct": "Direct saves, as Nova 34 makes them",
     "guarded": "Guarded updates",
@@ -56,8 +61,8 @@ class Demo(cliff_command.Command):
     processes wrote down.
 
     It needs no Nova and no server: it makes Nova's table instances in a
-    temporary SQLite file. In every third race nova-compute is restarted while
-    the delete waits for the build, as in an upgrade; it then goes by the row.
+    temporary SQLite file. In a third of the races nova-compute is restarted
+    before it gets to the delete, as in an upgrade; it then goes by the row.
 
     Exit code 0: direct saves did damage and guarded updates did none. 1: not
     so. 2: it could not run.
@@ -192,20 +197,19 @@ def _print_tables(result: runner.Result, stream: TextIO) -> None:
     if not console.is_terminal:
         console.width = _WIDTH
     told = report.told(result)
+    console.print(_PREFACE.format(races=result.settings.races))
     if told is not None:
         race = told[0].race
         console.print(
-            f"One of them, race {race.number}, {race.pair}: who wrote what, "
-            f"and what the row said after.\n",
+            f"\nRace {race.number}, {race.pair}: who wrote what, and what "
+            f"the row said after\n",
             style="bold",
         )
+        wide = console.width >= _WIDTH
         for title, played in zip(_TITLES.values(), told, strict=True):
-            console.print(_timeline(title, played))
-            console.print()
+            console.print(_timeline(title, played, wide=wide))
     console.print(_summary(result))
-    console.print()
     console.print(_pairs(result))
-    console.print()
     console.print(
         report.verdict_of(result), style="green" if result.holds else "red"
     )
@@ -216,32 +220,25 @@ def _print_tables(result: runner.Result, stream: TextIO) -> None:
     )
 
 
-def _timeline(title: str, played: verdict.Played) -> rich_table.Table:
+def _timeline(
+    title: str, played: verdict.Played, *, wide: bool
+) -> rich_table.Table:
     table = _table(title)
     table.add_column("ms", justify="right")
-    table.add_column("process")
-    table.add_column("what happened")
-    table.add_column("expects")
-    table.add_column("row after")
+    table.add_column("process" if wide else "who", overflow="fold")
+    table.add_column("what happened", overflow="fold")
+    table.add_column("expects" if wide else "guard", overflow="fold")
+    table.add_column("row after: vm_state / task_state", overflow="fold")
     accepted = False
     for event in played.events:
         style = _STYLES[event.outcome]
-        bad = (
-            accepted
-            and event.row is not None
-            and not event.row.deleted
-            and event.row.task_state != "deleting"
-            and event.row.vm_state != "deleted"
-        )
-        accepted = accepted or (
-            event.did.startswith("delete accepted")
-            and event.outcome == actor.Outcome.WRITTEN
-        )
+        bad = accepted and verdict.wiped(event)
+        accepted = accepted or verdict.accepts_delete(event)
         table.add_row(
             f"{event.ended_s * 1000:.0f}",
-            event.who,
+            event.who if wide else event.who.split()[0][5:],
             _happened(event),
-            event.expected or rich_text.Text("nothing", "dim"),
+            _expected(event, wide=wide),
             rich_text.Text(str(event.row or ""), "bold red" if bad else ""),
             style=style,
         )
@@ -255,6 +252,14 @@ def _happened(event: actor.Event) -> str:
     if event.outcome == actor.Outcome.GONE:
         return f"row is gone: {event.did}"
     return event.did
+
+
+def _expected(event: actor.Event, *, wide: bool) -> str:
+    if event.outcome == actor.Outcome.NOTED:
+        return ""
+    if wide:
+        return event.expected or "anything"
+    return "yes" if event.expected else "none"
 
 
 def _ending(played: verdict.Played) -> rich_text.Text:

@@ -8,6 +8,7 @@ from typing import Any
 from nova_db_states.demo import actor
 from nova_db_states.demo import plan
 from nova_db_states.demo import runner
+from nova_db_states.demo import stories
 from nova_db_states.demo import verdict
 
 __all__ = ["Figure", "as_mapping", "by_pair", "figures", "told", "verdict_of"]
@@ -30,41 +31,31 @@ class Figure:
 
 
 _TITLES = (
-    ("races", "races played", "the same ones in both modes", False),
+    ("races", "races played", "the same in both modes", False),
     (
         "overwritten",
         "delete marks overwritten",
-        "delete accepted, then another write took 'deleting' off the row",
+        "'deleting' wiped off by another write",
         True,
     ),
     (
         "resurrected",
         "servers resurrected",
-        "... and the row said the server is alive and idle",
+        "the row then said: alive and idle",
         True,
     ),
-    (
-        "lost",
-        "deletes lost",
-        "... and the row is there to this day",
-        True,
-    ),
-    (
-        "double",
-        "double winners",
-        "two operations accepted where only one can run",
-        True,
-    ),
+    ("lost", "deletes lost", "the row is still there in the end", True),
+    ("double", "double winners", "both accepted, only one can run", True),
     (
         "conflicts",
         "conflicts reported",
-        "writes refused: the loser learns that it lost",
+        "writes refused: the loser is told",
         False,
     ),
     (
         "wasted_mib",
         "MiB downloaded in vain",
-        "of images, after the delete was accepted",
+        "of images, after the delete",
         False,
     ),
     ("seconds", "seconds", "", False),
@@ -132,13 +123,14 @@ def told(
 
     def worth(
         both: tuple[verdict.Played, verdict.Finding],
-    ) -> tuple[bool, bool, bool, bool, int]:
+    ) -> tuple[bool | int, ...]:
         played, finding = both
-        _, other = guarded[played.race.number]
+        same, other = guarded[played.race.number]
         return (
             finding.resurrected,
             finding.lost,
-            bool(other.conflicts),
+            bool(other.conflicts) and _is_plain(same),
+            _is_plain(played),
             played.race.pair is plan.Pair.BUILD_DELETE,
             finding.wasted_mib,
         )
@@ -154,6 +146,17 @@ def told(
         return None
     played, _ = max(candidates, key=worth)
     return played, guarded[played.race.number][0]
+
+
+def _is_plain(played: verdict.Played) -> bool:
+    """Say whether the delete went its usual way, to a server with a host."""
+    return [
+        event.outcome
+        for event in played.events
+        if event.did in stories.DELETE_ACCEPTED
+    ] == [actor.Outcome.WRITTEN] and not played.events[-1].did.endswith(
+        "no host yet"
+    )
 
 
 def verdict_of(result: runner.Result) -> str:
@@ -173,7 +176,7 @@ def verdict_of(result: runner.Result) -> str:
     if not direct.damage:
         return (
             f"No race did damage, not even with direct saves, so this run "
-            f"shows nothing. Play more: --races {max(160, 2 * direct.races)}."
+            f"shows nothing. Play more: --races {max(120, 2 * direct.races)}."
         )
     return (
         f"Direct saves did damage in {direct.damaged} of {direct.races} "

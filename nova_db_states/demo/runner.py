@@ -48,7 +48,7 @@ class Settings:
     """
 
     url: str | None = None
-    races: int = 160
+    races: int = 120
     workers: int = 6
     seed: int = 1
 

@@ -20,7 +20,14 @@ from nova_db_states import states
 from nova_db_states.demo import plan
 from nova_db_states.demo import saves
 
-__all__ = ["IMAGE_CHUNKS", "IMAGE_CHUNK_MIB", "SIDES", "Player", "Side"]
+__all__ = [
+    "DELETE_ACCEPTED",
+    "IMAGE_CHUNKS",
+    "IMAGE_CHUNK_MIB",
+    "SIDES",
+    "Player",
+    "Side",
+]
 
 IMAGE_CHUNKS: Final = 20
 IMAGE_CHUNK_MIB: Final = 100
@@ -148,7 +155,7 @@ _ABORT_CLAIM: Final = Write(
 )
 
 _API_DESTROY: Final = Write(
-    "delete accepted, no host yet",
+    "delete at once, no host yet",
     "compute/api.py:2510",
     {},
     states.ANY,
@@ -446,6 +453,9 @@ def _quietly(player: Player, write: Write) -> None:
     with contextlib.suppress(exceptions.InstanceNotFound):
         player.write(write)
 
+
+DELETE_ACCEPTED: Final = frozenset({_API_DESTROY.did, _API_DELETING.did})
+"""What is written down when the user is told that the server will go."""
 
 SIDES: Final[dict[plan.Pair, tuple[Side, Side]]] = {
     plan.Pair.BUILD_DELETE: (_build, _delete),

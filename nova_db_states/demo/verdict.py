@@ -15,7 +15,15 @@ from nova_db_states.demo import plan
 from nova_db_states.demo import saves
 from nova_db_states.demo import stories
 
-__all__ = ["Count", "Finding", "Played", "count", "judge"]
+__all__ = [
+    "Count",
+    "Finding",
+    "Played",
+    "accepts_delete",
+    "count",
+    "judge",
+    "wiped",
+]
 
 _ALIVE = frozenset(
     {
@@ -25,7 +33,6 @@ _ALIVE = frozenset(
         states.VMState.RESIZED,
     }
 )
-_ACCEPTS_DELETE = "delete accepted"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -98,13 +105,10 @@ def judge(played: Played) -> Finding:
         if accepted is not None
         and event.row is not None
         and event.looked_s >= accepted
-        and not event.row.deleted
-        and event.row.vm_state != states.VMState.DELETED
+        and wiped(event)
     ]
     return Finding(
-        overwritten=any(
-            row.task_state != states.TaskState.DELETING for row in later
-        ),
+        overwritten=bool(later),
         resurrected=any(
             row.task_state is None and row.vm_state in _ALIVE for row in later
         ),
@@ -142,14 +146,28 @@ def count(findings: Iterable[Finding], seconds: float) -> Count:
     )
 
 
+def accepts_delete(event: actor.Event) -> bool:
+    """Say whether the user was told, by this write, that the server goes."""
+    return (
+        event.did in stories.DELETE_ACCEPTED
+        and event.outcome == actor.Outcome.WRITTEN
+    )
+
+
+def wiped(event: actor.Event) -> bool:
+    """Say whether the row bore no mark of a delete after this event."""
+    return (
+        event.row is not None
+        and not event.row.deleted
+        and event.row.vm_state != states.VMState.DELETED
+        and event.row.task_state != states.TaskState.DELETING
+    )
+
+
 def _accepted_s(events: Iterable[actor.Event]) -> float | None:
-    for event in events:
-        if (
-            event.did.startswith(_ACCEPTS_DELETE)
-            and event.outcome == actor.Outcome.WRITTEN
-        ):
-            return event.ended_s
-    return None
+    return next(
+        (event.ended_s for event in events if accepts_delete(event)), None
+    )
 
 
 def _both_accepted(played: Played) -> bool:
