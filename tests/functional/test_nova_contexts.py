@@ -43,7 +43,7 @@ def check(url: str, release: str) -> None:
         [
             str(nova_venvs.python(release)),
             _SCRIPT,
-            cell_url,
+            url,
             live,
             deleted,
         ],
