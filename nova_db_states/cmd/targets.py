@@ -221,22 +221,36 @@ def _cell_url(row: Mapping[Any, Any], default: str | None) -> sa.URL:
                 f"these files. Add the file that has it."
             )
     else:
-        try:
-            url = url.format(**_substitutes(default))
-        except (KeyError, IndexError, ValueError, AttributeError):
-            # As Nova does: a brace may be part of a password.
+        filled = fill_in(url, default)
+        if filled is None:
             LOG.warning(
                 "Cell %s: its database_connection cannot be filled in from "
                 "[database] connection and is used as it stands, as Nova "
                 "does.",
                 cell,
             )
+        else:
+            url = filled
     try:
         return parse_url(url)
     except exceptions.UnsupportedDatabase as error:
         raise exceptions.UnsupportedDatabase(
             f"Cell {cell}: {error}"
         ) from error
+
+
+def fill_in(template: str, default: str) -> str | None:
+    """Fill in a template as Nova does, or say that Nova could not.
+
+    :param template: ``database_connection`` of a cell, template or not
+    :param default: ``[database] connection``
+    :returns: the URL; ``None`` if a field is unknown, or a brace is part of
+        a password: Nova then takes the template for the URL
+    """
+    try:
+        return template.format(**_substitutes(default))
+    except (KeyError, IndexError, ValueError, AttributeError):
+        return None
 
 
 def _substitutes(default: str) -> dict[str, object]:
@@ -250,7 +264,7 @@ def _substitutes(default: str) -> dict[str, object]:
         "username": parts.username,
         "password": parts.password,
         "hostname": parts.hostname,
-        "port": parts.port if "," not in parts.netloc else None,
+        "port": parts.port,
         "path": parts.path.lstrip("/"),
         "query": parts.query,
         "fragment": parts.fragment,
@@ -264,7 +278,8 @@ def _numbered(netlocs: Iterable[str]) -> dict[str, object]:
     """Give each of several servers in one URL fields of its own."""
     fields: dict[str, object] = {}
     for number, netloc in enumerate(netlocs, start=1):
-        credentials, _, server = netloc.rpartition("@")
+        before, at, after = netloc.partition("@")
+        credentials, server = (before, after) if at else ("", before)
         username, colon, password = credentials.partition(":")
         host, port = netutils.parse_host_port(server)
         fields |= {

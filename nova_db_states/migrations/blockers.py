@@ -171,9 +171,10 @@ def _first_readable(
 
 def _line(row: Mapping[str, Any]) -> str:
     """Describe one transaction in a line."""
-    parts = [f"connection {row['id']}"]
+    who = f"connection {row['id']}"
     if row["user"] is not None:
-        parts.append(f"of {row['user']}@{row['host']}")
+        who += f" of {row['user']}@{row['host']}"
+    parts = [who]
     if row["began"] is not None:
         parts.append(f"in a transaction since {row['began']}")
     if row["command"] is not None:
