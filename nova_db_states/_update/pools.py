@@ -11,6 +11,7 @@ everything that is set up there holds here too: TLS, ``sql_mode``,
 ``wsrep_sync_wait``, listeners of other plugins.
 """
 
+import inspect
 import os
 import select
 import socket
@@ -105,23 +106,15 @@ def _sibling(engine: sa.Engine, max_connections: int) -> sa.Engine:
         recycle=_RECYCLE_S,
         reset_on_return=None,
     )
-    # LIFO would be kinder to the server's cache, but then the connections
-    # at the bottom grow stale.
     options: dict[str, Any] = {"isolation_level": "AUTOCOMMIT"}
-    if "skip_autocommit_rollback" in _dialect_options():
+    known = inspect.signature(default.DefaultDialect.__init__).parameters
+    if "skip_autocommit_rollback" in known:
         # SQLAlchemy before 2.0.43 sends a ROLLBACK that has nothing to end.
         options["skip_autocommit_rollback"] = True
     sibling = sa.create_engine(engine.url, pool=pool, **options)
     _discard_unusable(sibling)
     exc_filters.register_engine(sibling)
     return sibling
-
-
-def _dialect_options() -> frozenset[str]:
-    code = default.DefaultDialect.__init__.__code__
-    return frozenset(
-        code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
-    )
 
 
 def _discard_unusable(sibling: sa.Engine) -> None:

@@ -2,6 +2,7 @@
 """What really goes over the wire, by the server's own log."""
 
 from collections.abc import Callable, Iterator
+import inspect
 import re
 from typing import Any
 
@@ -20,7 +21,7 @@ Record = Callable[[Callable[[], object]], list[str]]
 NEEDLESS_ROLLBACK = (
     []
     if "skip_autocommit_rollback"
-    in default.DefaultDialect.__init__.__code__.co_varnames
+    in inspect.signature(default.DefaultDialect.__init__).parameters
     else ["ROLLBACK"]
 )
 
