@@ -194,8 +194,18 @@ def _print_csv(result: runner.Result, stream: TextIO) -> None:
 
 def _print_tables(result: runner.Result, stream: TextIO) -> None:
     console = rich_console.Console(file=stream, highlight=False)
-    if not console.is_terminal:
-        console.width = _WIDTH
+    if console.is_terminal:
+        _print_on(console, result)
+        return
+    console.width = _WIDTH
+    with console.capture() as captured:
+        _print_on(console, result)
+    for line in captured.get().splitlines():
+        # A file is no place for the blanks that fill a terminal's line.
+        stream.write(line.rstrip() + "\n")
+
+
+def _print_on(console: rich_console.Console, result: runner.Result) -> None:
     told = report.told(result)
     console.print(_PREFACE.format(races=result.settings.races))
     if told is not None:
@@ -228,7 +238,7 @@ def _timeline(
     table.add_column("process" if wide else "who", overflow="fold")
     table.add_column("what happened", overflow="fold")
     table.add_column("expects" if wide else "guard", overflow="fold")
-    table.add_column("row after: vm_state / task_state", overflow="fold")
+    table.add_column("row after: vm / task", overflow="fold")
     accepted = False
     for event in played.events:
         style = _STYLES[event.outcome]

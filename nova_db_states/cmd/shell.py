@@ -86,6 +86,8 @@ class App(cliff_app.App):
             command_manager=commandmanager.CommandManager(f"{_PACKAGE}.cli"),
             stdout=stdout,
             stderr=stderr,
+            # So that --help behind a command is that of the command.
+            deferred_help=True,
         )
 
     def build_option_parser(
@@ -96,7 +98,9 @@ class App(cliff_app.App):
     ) -> argparse.ArgumentParser:
         """Make the parser of the options that stand before the command."""
         parser = super().build_option_parser(
-            description, version, argparse_kwargs
+            description,
+            version,
+            {**(argparse_kwargs or {}), "prog": self.NAME},
         )
         parser.epilog = (
             "Exit codes: 0 done; 1 what was asked about does not hold; 2 "
@@ -139,6 +143,18 @@ class App(cliff_app.App):
         :param argv: the command and its arguments
         :returns: the exit code
         """
+        try:
+            self.command_manager.find_command(argv)
+        except ValueError:
+            # cliff would say so on standard output.
+            self.LOG.error(  # noqa: TRY400 - where it was noticed is no news
+                "%r is not a command. Is one of these meant: %s? %s --help "
+                "lists all.",
+                " ".join(argv),
+                ", ".join(self.get_fuzzy_matches(argv[0])),
+                self.NAME,
+            )
+            return EXIT_CANNOT_RUN
         result: int = super().run_subcommand(argv)
         # cliff answers 1 to every exception; here that means something else.
         if isinstance(self.failure, exceptions.MigrationBlocked):
@@ -187,7 +203,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return int(app.run(list(sys.argv[1:] if argv is None else argv)))
     except SystemExit as end:
-        # argparse: 0 after --help and --version, 2 for wrong usage.
+        # From argparse and cliff: None or 0 after --help and --version, 2 for
+        # wrong usage.
+        if end.code is None:
+            return EXIT_DONE
         return end.code if isinstance(end.code, int) else EXIT_CANNOT_RUN
     finally:
         root = logging.getLogger()
