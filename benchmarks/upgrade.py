@@ -33,6 +33,7 @@ _WORKERS: Final = 4
 _PAUSE_S: Final = 0.005
 _LEAD_S: Final = 2.0
 _TRAIL_S: Final = 2.0
+_OPEN_LIMIT_S: Final = 10.0
 
 
 def quietly(cell: cell_.Cell) -> None:
@@ -160,7 +161,8 @@ def _open_transaction(
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
         other = pool.submit(stay)
         try:
-            opened.wait(10)
+            if not opened.wait(_OPEN_LIMIT_S):
+                raise RuntimeError("the transaction could not be opened")
             yield end
         finally:
             end.set()
