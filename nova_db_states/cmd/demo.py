@@ -200,9 +200,10 @@ def _print_tables(result: runner.Result, stream: TextIO) -> None:
     console.width = _WIDTH
     with console.capture() as captured:
         _print_on(console, result)
-    for line in captured.get().splitlines():
-        # A file is no place for the blanks that fill a terminal's line.
-        stream.write(line.rstrip() + "\n")
+    # A file is no place for the blanks that fill a terminal's line.
+    stream.writelines(
+        f"{line.rstrip()}\n" for line in captured.get().splitlines()
+    )
 
 
 def _print_on(console: rich_console.Console, result: runner.Result) -> None:

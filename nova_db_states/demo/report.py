@@ -8,8 +8,8 @@ from typing import Any
 from nova_db_states.demo import actor
 from nova_db_states.demo import plan
 from nova_db_states.demo import runner
-from nova_db_states.demo import stories
 from nova_db_states.demo import verdict
+from nova_db_states.demo import writes
 
 __all__ = ["Figure", "as_mapping", "by_pair", "figures", "told", "verdict_of"]
 
@@ -153,7 +153,7 @@ def _is_plain(played: verdict.Played) -> bool:
     return [
         event.outcome
         for event in played.events
-        if event.did in stories.DELETE_ACCEPTED
+        if event.did in writes.DELETE_ACCEPTED
     ] == [actor.Outcome.WRITTEN] and not played.events[-1].did.endswith(
         "no host yet"
     )

@@ -67,7 +67,7 @@ class Row:
     def __str__(self) -> str:
         if self.deleted:
             return "deleted"
-        text = f"{self.vm_state or 'NULL'} / {self.task_state or '-'}"
+        text = f"{self.vm_state or 'NULL'} / {self.task_state or 'NULL'}"
         return text if self.host else f"{text} (no host)"
 
 
@@ -83,6 +83,7 @@ class Write:
     :ivar guard: the arguments of ``api.instance_update`` that say what this
         write expects; ``None`` for a write that only Nova makes, after a
         refusal: who was refused with a guard leaves the row alone
+    :ivar unhosted: whether Nova demands that the row has no host
     """
 
     did: str
@@ -90,6 +91,7 @@ class Write:
     values: Mapping[str, Any]
     nova: tuple[str | None, ...] | states.Any
     guard: Mapping[str, Any] | None
+    unhosted: bool = False
 
 
 @dataclasses.dataclass(slots=True)
@@ -120,7 +122,7 @@ def _shown(expected: Any) -> str:
         return f"not {_shown(expected.excluded)}"
     if not isinstance(expected, tuple):
         expected = (expected,)
-    return " or ".join("-" if one is None else str(one) for one in expected)
+    return " or ".join("NULL" if one is None else str(one) for one in expected)
 
 
 _NOBODY: Final = "00000000-0000-0000-0000-000000000000"
@@ -235,7 +237,7 @@ class DirectSaves(_Reads):
 
     def expectation(self, write: Write) -> str:
         """Say what Nova expects there; empty for nothing."""
-        return _shown(write.nova)
+        return "no host" if write.unhosted else _shown(write.nova)
 
     def write(self, server: Server, write: Write) -> None:
         """Save everything that is dirty, as ``Instance.save`` does.

@@ -1,9 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What each side of a race writes, in Nova's order and with Nova's guards.
-
-Every write names its place in the source of Nova 34.0.0. ``nova=ANY`` is a
-save without ``expected_task_state``; the others have the guard that Nova has.
-``guard`` is what the same write says in the guarded mode.
+"""What each side of a race does, in Nova's order, and when it gives up.
 
 The times stand for longer ones, and the image is counted and not sent.
 """
@@ -11,7 +7,7 @@ The times stand for longer ones, and the image is counted and not sent.
 from collections.abc import Callable
 import contextlib
 import dataclasses
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 from oslo_utils import timeutils
 
@@ -19,9 +15,9 @@ from nova_db_states import exceptions
 from nova_db_states import states
 from nova_db_states.demo import plan
 from nova_db_states.demo import saves
+from nova_db_states.demo import writes
 
 __all__ = [
-    "DELETE_ACCEPTED",
     "IMAGE_CHUNKS",
     "IMAGE_CHUNK_MIB",
     "SIDES",
@@ -35,18 +31,13 @@ IMAGE_CHUNK_MIB: Final = 100
 _CHUNK_S: Final = 0.005
 _MOMENT_S: Final = 0.010
 _API_S: Final = 0.005
-"""Between the API's check and its save: policy, quota, placement."""
-
-_HOST: Final = "compute1"
-_NOT_DELETING: Final = {"expected_task_state": states.Not("deleting")}
+# Between the API's check and its save: policy, quota, placement.""
 
 # What stops an operation: the row is gone, or somebody else was first.
 _REFUSED: Final = (
     exceptions.InstanceNotFound,
     exceptions.InstanceUpdateConflict,
 )
-
-Write = saves.Write
 
 
 class Player(Protocol):
@@ -81,214 +72,6 @@ class Player(Protocol):
 
 Side = Callable[[Player, plan.Race], None]
 
-
-def _guarded(
-    did: str,
-    source: str,
-    values: dict[str, Any],
-    *expected: str | None,
-    vm_state: str = "active",
-) -> Write:
-    """Make a write whose task state Nova guards.
-
-    The guarded mode expects the same, and the ``vm_state`` as well: Nova
-    compares that only in memory, and lets a resize begin on a row that a
-    delete has just brought to ``deleted`` / NULL.
-    """
-    guard = {"expected_vm_state": vm_state, "expected_task_state": expected}
-    return Write(did, source, values, expected, guard)
-
-
-_START: Final = _guarded(
-    "build starts",
-    "compute/manager.py:2508",
-    {"vm_state": "building", "task_state": None},
-    "scheduling",
-    None,
-    vm_state="building",
-)
-_CLAIM: Final = Write(
-    "claims a host",
-    "compute/resource_tracker.py:594",
-    {"host": _HOST, "launched_on": _HOST, "node": _HOST, "compute_id": 1},
-    states.ANY,
-    {
-        "expected_vm_state": "building",
-        "expected_task_state": None,
-        "expected": {"host": None},
-    },
-)
-_NETWORKING: Final = _guarded(
-    "asks for the network",
-    "compute/manager.py:2081",
-    {"vm_state": "building", "task_state": "networking"},
-    None,
-    vm_state="building",
-)
-_BLOCK_DEVICES: Final = Write(
-    "maps block devices",
-    "compute/manager.py:2942",
-    {"vm_state": "building", "task_state": "block_device_mapping"},
-    states.ANY,
-    {"expected_vm_state": "building", "expected_task_state": "networking"},
-)
-_SPAWNING: Final = _guarded(
-    "begins the download",
-    "compute/manager.py:2706",
-    {"vm_state": "building", "task_state": "spawning"},
-    "block_device_mapping",
-    vm_state="building",
-)
-_ACTIVE: Final = _guarded(
-    "guest runs",
-    "compute/manager.py:2847",
-    {"vm_state": "active", "task_state": None, "power_state": 1},
-    "spawning",
-    vm_state="building",
-)
-_ABORT_CLAIM: Final = Write(
-    "gives up the host",
-    "compute/resource_tracker.py:605",
-    {"host": None, "node": None, "compute_id": None},
-    states.ANY,
-    None,
-)
-
-_API_DESTROY: Final = Write(
-    "delete at once, no host yet",
-    "compute/api.py:2510",
-    {},
-    states.ANY,
-    {**_NOT_DELETING, "expected": {"host": None}},
-)
-_API_DELETING: Final = Write(
-    "delete accepted",
-    "compute/api.py:2561",
-    {"task_state": "deleting", "progress": 0},
-    states.ANY,
-    _NOT_DELETING,
-)
-_DESTROYED: Final = Write(
-    "guest is destroyed",
-    "compute/manager.py:3426",
-    {"vm_state": "deleted", "task_state": None, "power_state": 0},
-    states.ANY,
-    {"expected_task_state": "deleting"},
-)
-_DESTROY: Final = Write(
-    "row is deleted",
-    "compute/manager.py:3435",
-    {},
-    states.ANY,
-    {"expected_vm_state": "deleted", "expected_task_state": None},
-)
-
-_API_STOP: Final = _guarded(
-    "stop accepted",
-    "compute/api.py:2863",
-    {"task_state": "powering-off", "progress": 0},
-    None,
-)
-_STOPPED: Final = _guarded(
-    "guest is off",
-    "compute/manager.py:3530",
-    {"vm_state": "stopped", "task_state": None, "power_state": 4},
-    "powering-off",
-)
-
-_RESIZE: Final = (
-    _guarded(
-        "resize accepted",
-        "compute/api.py:4460",
-        {"task_state": "resize_prep", "progress": 0},
-        None,
-    ),
-    _guarded(
-        "copies the disk",
-        "compute/manager.py:6364",
-        {"task_state": "resize_migrating"},
-        "resize_prep",
-    ),
-    _guarded(
-        "disk is copied",
-        "compute/manager.py:6408",
-        {
-            "host": "compute2",
-            "node": "compute2",
-            "compute_id": 2,
-            "task_state": "resize_migrated",
-        },
-        "resize_migrating",
-    ),
-    _guarded(
-        "defines the guest",
-        "compute/manager.py:6550",
-        {"task_state": "resize_finish"},
-        "resize_migrated",
-    ),
-    _guarded(
-        "guest runs",
-        "compute/manager.py:6637",
-        {"vm_state": "resized", "task_state": None},
-        "resize_finish",
-    ),
-)
-_ERROR: Final = Write(
-    "records the failure",
-    "compute/manager.py:776",
-    {"vm_state": "error"},
-    states.ANY,
-    None,
-)
-
-_API_RESCUE: Final = _guarded(
-    "rescue accepted",
-    "compute/api.py:4951",
-    {"task_state": "rescuing"},
-    None,
-)
-_RESCUED: Final = _guarded(
-    "rescue system runs",
-    "compute/manager.py:4916",
-    {"vm_state": "rescued", "task_state": None},
-    "rescuing",
-)
-
-_API_EVACUATE: Final = Write(
-    "evacuation accepted",
-    # save(expected_task_state=None), which means no guard.
-    "compute/api.py:5747",
-    {"task_state": "rebuilding"},
-    states.ANY,
-    {"expected_vm_state": "active", "expected_task_state": None},
-)
-_EVACUATE: Final = (
-    _guarded(
-        "rebuild starts",
-        "compute/manager.py:4197",
-        {"power_state": 0, "task_state": "rebuilding"},
-        "rebuilding",
-    ),
-    _guarded(
-        "maps block devices",
-        "compute/manager.py:3866",
-        {"task_state": "rebuild_block_device_mapping"},
-        "rebuilding",
-    ),
-    _guarded(
-        "starts the guest",
-        "compute/manager.py:3871",
-        {"task_state": "rebuild_spawning"},
-        "rebuild_block_device_mapping",
-    ),
-    _guarded(
-        "guest runs",
-        "compute/manager.py:4287",
-        {"vm_state": "active", "task_state": None, "power_state": 1},
-        "rebuild_spawning",
-    ),
-)
-
 _TERMINATE: Final = "terminate"
 _NOTHING: Final = "nothing"
 
@@ -296,7 +79,7 @@ _NOTHING: Final = "nothing"
 def _build(player: Player, race: plan.Race) -> None:
     """Build a server on this host, then what was cast to it meanwhile."""
     try:
-        player.write(_START)
+        player.write(writes.START)
     except _REFUSED:
         # Nova returns here, before it holds anything.
         pass
@@ -308,25 +91,25 @@ def _build(player: Player, race: plan.Race) -> None:
 def _build_with_claim(player: Player) -> None:
     try:
         player.work(_MOMENT_S)
-        player.write(_CLAIM)
+        player.write(writes.CLAIM)
         player.work(_MOMENT_S)
-        player.write(_NETWORKING)
+        player.write(writes.NETWORKING)
         player.work(_MOMENT_S)
-        player.write(_BLOCK_DEVICES)
+        player.write(writes.BLOCK_DEVICES)
         player.work(_MOMENT_S)
-        player.write(_SPAWNING)
+        player.write(writes.SPAWNING)
         player.download(IMAGE_CHUNKS, _CHUNK_S)
         player.work(_MOMENT_S)
-        player.write(_ACTIVE)
+        player.write(writes.ACTIVE)
     except _REFUSED:
-        _quietly(player, _ABORT_CLAIM)
+        _quietly(player, writes.ABORT_CLAIM)
 
 
 def _stop(player: Player, race: plan.Race) -> None:
     try:
-        player.write(_API_STOP)
+        player.write(writes.API_STOP)
         player.work(2 * _MOMENT_S)
-        player.write(_STOPPED)
+        player.write(writes.STOPPED)
     except _REFUSED:
         # @reverts_task_state leaves the row alone after a refusal.
         pass
@@ -334,14 +117,14 @@ def _stop(player: Player, race: plan.Race) -> None:
 
 
 def _resize(player: Player, race: plan.Race) -> None:
-    for number, step in enumerate(_RESIZE):
+    for number, step in enumerate(writes.RESIZE):
         try:
             player.write(step)
         except _REFUSED:
             if number:
                 # On a compute host, _error_out_instance_on_exception; in
                 # the API the user just gets the error.
-                _quietly(player, _ERROR)
+                _quietly(player, writes.ERROR)
             break
         player.work(2 * _MOMENT_S)
     _after_the_lock(player, race)
@@ -366,7 +149,7 @@ def _mark(player: Player) -> bool:
     player.work(_API_S)
     if player.server.row.host is None:
         try:
-            player.destroy(_API_DESTROY)
+            player.destroy(writes.API_DESTROY)
         except exceptions.InstanceUpdateConflict:
             # It has a host by now: Nova reads it again and goes on.
             if not player.load():
@@ -376,7 +159,7 @@ def _mark(player: Player) -> bool:
         else:
             return False
     try:
-        player.write(_API_DELETING)
+        player.write(writes.API_DELETING)
     except exceptions.InstanceNotFound:
         return False
     return True
@@ -406,26 +189,29 @@ def _after_the_lock(player: Player, race: plan.Race) -> None:
 
 def _terminate(player: Player) -> None:
     player.work(_MOMENT_S)
-    values = {**_DESTROYED.values, "terminated_at": timeutils.utcnow()}
+    values = {**writes.DESTROYED.values, "terminated_at": timeutils.utcnow()}
     try:
-        player.write(dataclasses.replace(_DESTROYED, values=values))
-        player.destroy(_DESTROY)
+        player.write(dataclasses.replace(writes.DESTROYED, values=values))
+        player.destroy(writes.DESTROY)
     except exceptions.InstanceNotFound:
         pass
 
 
 def _rescue(player: Player, race: plan.Race) -> None:
     del race
-    _checked(player, "rescue", _API_RESCUE, (_RESCUED,))
+    _checked(player, "rescue", writes.API_RESCUE, (writes.RESCUED,))
 
 
 def _evacuate(player: Player, race: plan.Race) -> None:
     del race
-    _checked(player, "evacuation", _API_EVACUATE, _EVACUATE)
+    _checked(player, "evacuation", writes.API_EVACUATE, writes.EVACUATE)
 
 
 def _checked(
-    player: Player, name: str, accept: Write, steps: tuple[Write, ...]
+    player: Player,
+    name: str,
+    accept: saves.Write,
+    steps: tuple[saves.Write, ...],
 ) -> None:
     """Play an action of the API that looks at the states before it writes."""
     player.load()
@@ -444,18 +230,15 @@ def _checked(
             player.work(_MOMENT_S)
             player.write(step)
     except _REFUSED:
-        if steps is _EVACUATE:
-            _quietly(player, _ERROR)
+        if steps is writes.EVACUATE:
+            _quietly(player, writes.ERROR)
 
 
-def _quietly(player: Player, write: Write) -> None:
+def _quietly(player: Player, write: saves.Write) -> None:
     """Write what Nova writes after a failure; a deleted row ends it."""
     with contextlib.suppress(exceptions.InstanceNotFound):
         player.write(write)
 
-
-DELETE_ACCEPTED: Final = frozenset({_API_DESTROY.did, _API_DELETING.did})
-"""What is written down when the user is told that the server will go."""
 
 SIDES: Final[dict[plan.Pair, tuple[Side, Side]]] = {
     plan.Pair.BUILD_DELETE: (_build, _delete),

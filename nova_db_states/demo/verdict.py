@@ -14,6 +14,7 @@ from nova_db_states.demo import actor
 from nova_db_states.demo import plan
 from nova_db_states.demo import saves
 from nova_db_states.demo import stories
+from nova_db_states.demo import writes
 
 __all__ = [
     "Count",
@@ -149,7 +150,7 @@ def count(findings: Iterable[Finding], seconds: float) -> Count:
 def accepts_delete(event: actor.Event) -> bool:
     """Say whether the user was told, by this write, that the server goes."""
     return (
-        event.did in stories.DELETE_ACCEPTED
+        event.did in writes.DELETE_ACCEPTED
         and event.outcome == actor.Outcome.WRITTEN
     )
 

@@ -16,7 +16,7 @@ from sqlalchemy import event
 from nova_db_states import exceptions
 from nova_db_states import states
 from nova_db_states.demo import saves
-from nova_db_states.demo import stories
+from nova_db_states.demo import writes
 from tests.resources import rows
 from tests.resources import schema
 from tools import nova_venvs
@@ -220,7 +220,7 @@ def test_direct_saves_are_novas(cell_url: str, cell_engine: sa.Engine) -> None:
 
 
 def _writes() -> Iterator[saves.Write]:
-    for found in vars(stories).values():
+    for found in vars(writes).values():
         for each in found if isinstance(found, tuple) else (found,):
             if isinstance(each, saves.Write):
                 yield each

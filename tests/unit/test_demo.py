@@ -20,6 +20,7 @@ from nova_db_states.demo import saves
 from nova_db_states.demo import scratch
 from nova_db_states.demo import stories
 from nova_db_states.demo import verdict
+from nova_db_states.demo import writes
 
 _RACE = plan.Race(0, plan.Pair.BUILD_DELETE, 0.01, restart=True)
 _TWO = plan.Race(0, plan.Pair.EVACUATE_EVACUATE, 0.01, restart=False)
@@ -226,11 +227,11 @@ def test_output(
         printed = json.loads(captured.out)
         assert printed["direct"]["lost"] == 1
         assert printed["guarded"]["lost"] == 0
-        assert printed["told"]["direct"][-1]["row"] == "active / -"
+        assert printed["told"]["direct"][-1]["row"] == "active / NULL"
     elif output == "csv":
         assert "resurrected,1,0\n" in captured.out
     else:
-        assert "still there: active / -" in captured.out
+        assert "still there: active / NULL" in captured.out
         assert "servers resurrected" in captured.out
         assert "seed 1" in captured.out
 
@@ -278,7 +279,7 @@ def test_existing_file_is_refused_and_kept(tmp_path: pathlib.Path) -> None:
 def _writes() -> list[saves.Write]:
     return [
         each
-        for found in vars(stories).values()
+        for found in vars(writes).values()
         for each in (found if isinstance(found, tuple) else (found,))
         if isinstance(each, saves.Write)
     ]
