@@ -402,3 +402,44 @@ def _check_table(url: str) -> None:
             else "SELECT count(*) FROM instances"
         ).scalar_one()
         assert count >= _MANY
+
+
+def test_galera(
+    make_mariadb: Callable[..., mariadb.MariaDBServer], url: str
+) -> None:
+    """A cluster is refused until the operator asks for total order."""
+    with _connected(url) as connection:
+        statement = connection.exec_driver_sql(
+            "SHOW CREATE TABLE instances"
+        ).one()[1]
+    ports = [mariadb.free_port() for _ in range(2)]
+    node = make_mariadb(
+        wsrep_on="ON",
+        wsrep_provider="/usr/lib/galera/libgalera_smm.so",
+        wsrep_cluster_address="gcomm://",
+        wsrep_node_address="127.0.0.1",
+        wsrep_provider_options=";".join(
+            (
+                f"gmcast.listen_addr=tcp://127.0.0.1:{ports[0]}",
+                f"ist.recv_addr=127.0.0.1:{ports[1]}",
+            )
+        ),
+        binlog_format="ROW",
+    )
+    node_url = node.url(node.create_database("cell"))
+    with _connected(node_url) as connection:
+        connection.exec_driver_sql(str(statement))
+    engine = _engine(node_url)
+    assert len(migrations.missing(engine)) == 1
+    assert len(migrations.statements(engine)) == 2
+    with pytest.raises(exceptions.UnsupportedDatabase, match="--galera=toi"):
+        migrations.upgrade(engine)
+    assert len(migrations.missing(engine)) == 1
+    [step] = migrations.upgrade(engine, allow_toi=True)
+    assert step.action == "created"
+    # Nothing to do needs no permission.
+    [step] = migrations.upgrade(engine)
+    assert step.action == "present"
+    with pytest.raises(exceptions.UnsupportedDatabase, match="--galera=toi"):
+        migrations.downgrade(engine)
+    assert migrations.downgrade(engine, allow_toi=True)[0].action == "dropped"
