@@ -27,7 +27,10 @@ _PROCESS: Final = (
 _MARIADB_LOCKS: Final = (
     "SELECT m.THREAD_ID AS id, m.LOCK_MODE AS held, {columns}"
     " FROM information_schema.METADATA_LOCK_INFO AS m {joins}"
-    " WHERE m.TABLE_SCHEMA = DATABASE() AND m.TABLE_NAME = :name"
+    " WHERE (m.TABLE_SCHEMA = DATABASE() AND m.TABLE_NAME = :name"
+    # FLUSH TABLES WITH READ LOCK and BACKUP STAGE stop every change.
+    " OR m.LOCK_MODE LIKE 'MDL_BACKUP_FTWRL_'"
+    " OR m.LOCK_MODE LIKE 'MDL_BACKUP_%_DDL')"
     " AND m.THREAD_ID <> CONNECTION_ID()"
 )
 _MYSQL_LOCKS: Final = (
@@ -111,8 +114,9 @@ def find(connection: sa.Connection) -> Blockers:
     if exact is not None or open_ones is not None:
         return Blockers(
             (),
-            "When looked for, they had ended: run this again, with more "
-            "--attempts or in a quieter hour.",
+            "None of them is to be seen now: run this again, with more "
+            "--attempts or in a quieter hour. If that does not help, look "
+            "for a backup or a FLUSH TABLES WITH READ LOCK.",
         )
     user = connection.exec_driver_sql("SELECT CURRENT_USER()").scalar_one()
     return Blockers(

@@ -211,6 +211,12 @@ def test_blocker_by_lock(
         assert line.startswith(f"connection {blocker}")
         assert "holds MDL_SHARED_READ" in line
         assert ("of root@" in line) is grant
+        with _connected(url) as backup:
+            backup.exec_driver_sql("FLUSH TABLES WITH READ LOCK")
+            with pytest.raises(exceptions.MigrationBlocked) as caught:
+                migrations.upgrade(nova_user, lock_timeout_s=1, policy=ONCE)
+            backup.exec_driver_sql("UNLOCK TABLES")
+        assert "holds MDL_BACKUP_FTWRL" in str(caught.value.blockers)
     finally:
         server.execute("UNINSTALL SONAME 'metadata_lock_info'")
 
@@ -412,18 +418,13 @@ def test_galera(
         statement = connection.exec_driver_sql(
             "SHOW CREATE TABLE instances"
         ).one()[1]
-    ports = [mariadb.free_port() for _ in range(2)]
     node = make_mariadb(
         wsrep_on="ON",
         wsrep_provider="/usr/lib/galera/libgalera_smm.so",
         wsrep_cluster_address="gcomm://",
         wsrep_node_address="127.0.0.1",
-        wsrep_provider_options=";".join(
-            (
-                f"gmcast.listen_addr=tcp://127.0.0.1:{ports[0]}",
-                f"ist.recv_addr=127.0.0.1:{ports[1]}",
-            )
-        ),
+        wsrep_provider_options="gmcast.listen_addr=tcp://127.0.0.1:"
+        f"{mariadb.free_port()}",
         binlog_format="ROW",
     )
     node_url = node.url(node.create_database("cell"))

@@ -61,7 +61,7 @@ def test_version_and_overview(capsys: pytest.CaptureFixture[str]) -> None:
     ("arguments", "said"),
     [
         ([], "usage:"),
-        (["db", "upgarde"], "'db upgarde' is not a command"),
+        (["db", "drop"], "'db drop' is not a command"),
         (["db", "upgrade"], "No database given"),
         (["db", "upgrade", "--attempts", "0"], "'0': give a whole number"),
         (["db", "upgrade", "--lock-timeout", "1.5"], "'1.5': give a whole"),
