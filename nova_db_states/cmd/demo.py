@@ -141,16 +141,20 @@ def _at_least_one(text: str) -> int:
 
 @contextlib.contextmanager
 def _terminated_by_signal() -> Iterator[None]:
-    """Let SIGTERM unwind like Ctrl-C does, so that all is cleaned up."""
+    """Let a kill and a closed terminal clean up as Ctrl-C does."""
 
     def end(number: int, _: object) -> NoReturn:
         raise SystemExit(128 + number)
 
-    before = signal.signal(signal.SIGTERM, end)
+    before = {
+        number: signal.signal(number, end)
+        for number in (signal.SIGTERM, signal.SIGHUP)
+    }
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextlib.contextmanager

@@ -175,11 +175,11 @@ def _command(*argv: str, **options: Any) -> subprocess.Popen[str]:
     )
 
 
-@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_interrupted_demo_leaves_nothing(
     end: signal.Signals, tmp_path: pathlib.Path
 ) -> None:
-    """Ctrl-C and kill end every process and remove what was made."""
+    """Ctrl-C, kill and a closed terminal end it, and nothing is left."""
     path = tmp_path / "demo.sqlite"
     with _command("--db", f"sqlite:///{path}", start_new_session=True) as demo:
         try:
