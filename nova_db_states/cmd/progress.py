@@ -3,6 +3,8 @@
 
 from collections.abc import Iterator
 import contextlib
+import logging
+import sys
 from typing import TextIO
 
 from rich import console as rich_console
@@ -61,4 +63,18 @@ def shown(stream: TextIO, total: int) -> Iterator[Display]:
         transient=True,
         disable=not console.is_terminal,
     ) as bars:
-        yield Display(bars, total)
+        # While it runs, rich prints what is written to sys.stderr above the
+        # bar; the log's handlers hold the stream of before.
+        handlers = [
+            handler
+            for handler in logging.getLogger().handlers
+            if isinstance(handler, logging.StreamHandler)
+            and handler.stream is stream
+        ]
+        for handler in handlers:
+            handler.setStream(sys.stderr if console.is_terminal else stream)
+        try:
+            yield Display(bars, total)
+        finally:
+            for handler in handlers:
+                handler.setStream(stream)

@@ -374,19 +374,6 @@ def test_two_at_once(server: mariadb.MariaDBServer, url: str) -> None:
     _wait_until_quiet(server)
 
 
-def test_sqlite_blocked(nova_sqlite_url: str) -> None:
-    """A writer that holds an SQLite file is waited for just as long."""
-    engine = _engine(nova_sqlite_url)
-    with _connected(nova_sqlite_url) as connection:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
-        began = time.monotonic()
-        with pytest.raises(exceptions.MigrationBlocked, match="fuser"):
-            migrations.upgrade(engine, lock_timeout_s=1, policy=ONCE)
-        assert 0.9 < time.monotonic() - began < 2
-        connection.exec_driver_sql("ROLLBACK")
-    assert migrations.upgrade(engine)[0].action == "created"
-
-
 def _wait_until_quiet(server: mariadb.MariaDBServer) -> None:
     deadline = time.monotonic() + 20
     while server.execute(
@@ -408,39 +395,3 @@ def _check_table(url: str) -> None:
             else "SELECT count(*) FROM instances"
         ).scalar_one()
         assert count >= _MANY
-
-
-def test_galera(
-    make_mariadb: Callable[..., mariadb.MariaDBServer], url: str
-) -> None:
-    """A cluster is refused until the operator asks for total order."""
-    with _connected(url) as connection:
-        statement = connection.exec_driver_sql(
-            "SHOW CREATE TABLE instances"
-        ).one()[1]
-    node = make_mariadb(
-        wsrep_on="ON",
-        wsrep_provider="/usr/lib/galera/libgalera_smm.so",
-        wsrep_cluster_address="gcomm://",
-        wsrep_node_address="127.0.0.1",
-        wsrep_provider_options="gmcast.listen_addr=tcp://127.0.0.1:"
-        f"{mariadb.free_port()}",
-        binlog_format="ROW",
-    )
-    node_url = node.url(node.create_database("cell"))
-    with _connected(node_url) as connection:
-        connection.exec_driver_sql(str(statement))
-    engine = _engine(node_url)
-    assert len(migrations.missing(engine)) == 1
-    assert len(migrations.statements(engine)) == 2
-    with pytest.raises(exceptions.UnsupportedDatabase, match="--galera=toi"):
-        migrations.upgrade(engine)
-    assert len(migrations.missing(engine)) == 1
-    [step] = migrations.upgrade(engine, allow_toi=True)
-    assert step.action == "created"
-    # Nothing to do needs no permission.
-    [step] = migrations.upgrade(engine)
-    assert step.action == "present"
-    with pytest.raises(exceptions.UnsupportedDatabase, match="--galera=toi"):
-        migrations.downgrade(engine)
-    assert migrations.downgrade(engine, allow_toi=True)[0].action == "dropped"
