@@ -183,15 +183,15 @@ def _refused(
     """Put an error that no further attempt would change into words."""
     code = retry.error_code(error)
     text = str(retry.driver_error(error))
-    if retry.classify(error) is not retry.Verdict.FAIL:
+    remedy = _REMEDIES.get(code)
+    if remedy is None and retry.classify(error) is not retry.Verdict.FAIL:
         return exceptions.MigrationError(
             f"{name}: the connection was lost while {doing} it ({text}). The "
             f"server either goes on by itself or has rolled it back, nothing "
             f"is ever half there. Run the same command again: it begins "
             f"where this one ended."
         )
-    remedy = _REMEDIES.get(code, "See the error log of the server.")
     return exceptions.MigrationError(
         f"{name}: the database refused ({text}). The index was not changed. "
-        f"{remedy}"
+        f"{remedy or 'See the error log of the server.'}"
     )
