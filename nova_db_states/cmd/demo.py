@@ -34,8 +34,9 @@ _WIDTH: Final = 110
 
 _PREFACE: Final = (
     "{races} races: two processes write the row of the same server, first as "
-    "Nova saves it, then with guards. In a third of the races nova-compute is "
-    "restarted before it gets to the delete, and goes by what the row says."
+    "Nova saves it, then with guards. A delete waits until the build is over; "
+    "in a third of the races nova-compute is restarted meanwhile, and goes by "
+    "what the row says."
 )
 _TITLES: Final = {
     "direct": "Direct saves, as Nova 34 makes them",
@@ -61,8 +62,9 @@ class Demo(cliff_command.Command):
     processes wrote down.
 
     It needs no Nova and no server: it makes Nova's table instances in a
-    temporary SQLite file. In a third of the races nova-compute is restarted
-    before it gets to the delete, as in an upgrade; it then goes by the row.
+    temporary SQLite file. A delete waits until the build is over; in a third
+    of the races nova-compute is restarted meanwhile, as in an upgrade, and
+    goes by what the row says.
 
     Exit code 0: direct saves did damage and guarded updates did none. 1: not
     so. 2: it could not run.

@@ -36,6 +36,8 @@ _ROUND: Final = (
     (Pair.EVACUATE_EVACUATE, 1, 0.010),
 )
 _RESTART_SHARE: Final = 1 / 3
+# Where the delete waits for the lock of the instance; a resize holds none.
+_WAITING: Final = frozenset({Pair.BUILD_DELETE, Pair.STOP_DELETE})
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -45,9 +47,9 @@ class Race:
     :ivar number: 0 for the first
     :ivar pair: what races against what
     :ivar second_begins_s: seconds after the first side
-    :ivar restart: whether the nova-compute that is to delete the server is
-        restarted before it gets to it, so that the request is lost with its
-        process and only the row says that there was one
+    :ivar restart: whether nova-compute is restarted while the delete waits
+        for the first side, so that the request is lost with its process and
+        only the row says that there was one
     """
 
     number: int
@@ -83,7 +85,7 @@ def draw(seed: int, count: int) -> tuple[Race, ...]:
                 number,
                 pair,
                 chance.uniform(0, window_s),
-                chance.random() < _RESTART_SHARE,
+                chance.random() < _RESTART_SHARE and pair in _WAITING,
             )
         )
     return tuple(races)

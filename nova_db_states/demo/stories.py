@@ -117,6 +117,8 @@ def _stop(player: Player, race: plan.Race) -> None:
 
 
 def _resize(player: Player, race: plan.Race) -> None:
+    """Resize a server; its other process deletes it without waiting."""
+    del race
     for number, step in enumerate(writes.RESIZE):
         try:
             player.write(step)
@@ -127,7 +129,7 @@ def _resize(player: Player, race: plan.Race) -> None:
                 _quietly(player, writes.ERROR)
             break
         player.work(2 * _MOMENT_S)
-    _after_the_lock(player, race)
+    player.receive()
 
 
 def _delete(player: Player, race: plan.Race) -> None:
@@ -136,7 +138,7 @@ def _delete(player: Player, race: plan.Race) -> None:
     try:
         if player.load() and _mark(player):
             message = _TERMINATE
-            if race.pair is plan.Pair.RESIZE_DELETE and not race.restart:
+            if race.pair is plan.Pair.RESIZE_DELETE:
                 # A resize does not hold the lock that a delete waits for.
                 _terminate(player)
                 message = _NOTHING
