@@ -11,9 +11,9 @@ This module is mechanism. It takes what the caller expects and judges that; it
 never asks what *should* be expected.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 import datetime
-from typing import Any
+from typing import Any, Final
 import uuid
 
 from oslo_utils import timeutils
@@ -42,7 +42,10 @@ CellContext = contexts.CellContext
 register_resolver = contexts.register_resolver
 
 # What identifies a row, and what Nova writes once and never again.
-_FIXED = frozenset({"id", "uuid", "created_at"})
+_FIXED: Final = frozenset({"id", "uuid", "created_at"})
+
+# What every database takes as a LIMIT, and more than any of them has rows.
+_MAX_COUNT: Final = 2**31 - 1
 
 
 def connect(
@@ -62,10 +65,17 @@ def connect(
     :param max_connections: connections in autocommit that this context holds
         at most, beside the pool for transactions
     :returns: a context for every function of this project that takes one
-    :raises UnsupportedDatabase: the URL cannot be used
+    :raises UnsupportedDatabase: the URL cannot be used, or names an SQLite
+        file that is not there
+    :raises InvalidUpdate: ``max_connections`` is not at least 1, or
+        ``retry_policy`` not a policy
     """
+    parsed = database.parse_url(url)
+    database.require_file(parsed)
     return contexts.CellContext(
-        database.parse_url(url), retry_policy, max_connections
+        parsed,
+        _policy(None, retry_policy),
+        _checked_count("max_connections", max_connections),
     )
 
 
@@ -132,12 +142,8 @@ def instance_update(
     if contexts.has_open_transaction(context, manager):
         with contexts.joined(context, manager) as connection:
             return execute.joined(update, connection)
-    engine = contexts.writer_engine(manager)
     return execute.independent(
-        update,
-        engine,
-        pools.autocommit(engine, _max_connections(context)),
-        retry_policy or _policy(context),
+        update, _cell(context, manager), _policy(context, retry_policy)
     )
 
 
@@ -197,18 +203,14 @@ def instances_update(
         given,
         contexts.scope_of(context),
         columns.value("updated_at", updated_before),
-        _checked_limit(limit),
+        None if limit is None else _checked_count("limit", limit),
     )
     manager = contexts.manager_of(context)
     if contexts.has_open_transaction(context, manager):
         with contexts.joined(context, manager) as connection:
             return sweep.joined(plan, connection)
-    engine = contexts.writer_engine(manager)
     return sweep.independent(
-        plan,
-        engine,
-        pools.autocommit(engine, _max_connections(context)),
-        retry_policy or _policy(context),
+        plan, _cell(context, manager), _policy(context, retry_policy)
     )
 
 
@@ -233,32 +235,39 @@ def _checked_values(values: Any) -> dict[str, Any]:
 
 
 def _checked_returning(returning: Any) -> tuple[str, ...]:
-    if isinstance(returning, str):
+    if isinstance(returning, str) or not isinstance(returning, Iterable):
         raise exceptions.InvalidUpdate(
-            f"returning={returning!r} is one string. Give a collection of "
-            f"column names, like ({returning!r},)."
+            f"returning={returning!r}: give a collection of column names, "
+            f"like ('host', 'task_state'), or leave it out."
         )
-    for name in returning:
+    names = tuple(dict.fromkeys(returning))
+    for name in names:
         columns.column(name, exceptions.InvalidUpdate)
-    return tuple(returning)
+    return names
 
 
-def _checked_limit(limit: Any) -> int | None:
-    if limit is None:
-        return None
-    if not isinstance(limit, int) or isinstance(limit, bool) or limit < 1:
+def _checked_count(name: str, count: Any) -> int:
+    whole = isinstance(count, int) and not isinstance(count, bool)
+    if not whole or not 1 <= count <= _MAX_COUNT:
         raise exceptions.InvalidUpdate(
-            f"limit={limit!r}: give the largest number of rows to change, at "
-            f"least 1, or None for no limit."
+            f"{name}={count!r}: give a whole number from 1 to {_MAX_COUNT}."
         )
-    return limit
+    return int(count)
 
 
-def _policy(context: Any) -> retry.Policy:
-    policy: retry.Policy = getattr(context, "retry_policy", retry.DEFAULT)
-    return policy
+def _policy(context: Any, given: Any) -> retry.Policy:
+    if given is None:
+        given = getattr(context, "retry_policy", retry.DEFAULT)
+    if not isinstance(given, retry.Policy):
+        raise exceptions.InvalidUpdate(
+            f"retry_policy={given!r}: give a nova_db_states.retry.Policy, or "
+            f"None for that of the context."
+        )
+    return given
 
 
-def _max_connections(context: Any) -> int:
-    count: int = getattr(context, "max_connections", pools.MAX_CONNECTIONS)
-    return count
+def _cell(context: Any, manager: Any) -> pools.Cell:
+    return pools.Cell(
+        contexts.writer_engine(manager),
+        getattr(context, "max_connections", pools.MAX_CONNECTIONS),
+    )

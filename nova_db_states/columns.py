@@ -38,18 +38,22 @@ _MAX_TEXT_BYTES: Final = 2**24 - 1
 _SHOWN_CHARACTERS: Final = 60
 
 
-def canonical_uuid(instance_uuid: str | uuid.UUID) -> str:
+def canonical_uuid(
+    instance_uuid: str | uuid.UUID,
+    error: Callable[[str], Exception] = exceptions.InvalidUpdate,
+) -> str:
     """Bring a uuid to the spelling that Nova stores.
 
     :param instance_uuid: the uuid of an instance, in any spelling that
         :class:`uuid.UUID` reads
+    :param error: makes the exception to raise from a message
     :returns: lower case, with hyphens
-    :raises InvalidUpdate: not a uuid
+    :raises InvalidUpdate: not a uuid; or whatever ``error`` makes
     """
     try:
         return str(uuid.UUID(str(instance_uuid)))
     except ValueError:
-        raise exceptions.InvalidUpdate(
+        raise error(
             f"{instance_uuid!r} is not the uuid of an instance. Give one like "
             f"'2fd0c1c8-5b5e-4c0b-9d3a-0f4f9a1d7e11', as 'openstack server "
             f"list' shows it."
@@ -96,6 +100,8 @@ def value(
         return None
     if name in _VOCABULARY:
         return _state(name, given)
+    if name == "uuid":
+        return canonical_uuid(given, error)
     kind = _COLUMNS[name].type
     # Enum is a String, and BigInteger an Integer: the narrower one first.
     if isinstance(kind, sa.Enum):
@@ -157,10 +163,14 @@ def _text(
             f"{name} {_shortened(given)} has {len(given)} characters; the "
             f"column holds {length}. Shorten it."
         )
-    if (
-        length is None
-        and len(given.encode("utf-8", "replace")) > _MAX_TEXT_BYTES
-    ):
+    try:
+        size = len(given.encode())
+    except UnicodeEncodeError:
+        raise error(
+            f"{name} {_shortened(given)} has half of a surrogate pair in it, "
+            f"which no database stores. Decode the text it came from anew."
+        ) from None
+    if length is None and size > _MAX_TEXT_BYTES:
         raise error(
             f"{name} {_shortened(given)} has more than {_MAX_TEXT_BYTES} "
             f"bytes, which is what the column holds. Shorten it."
@@ -195,7 +205,12 @@ def _time(
         raise _wrong_type(
             name, given, "a datetime, naive in UTC or with a time zone", error
         )
-    return timeutils.normalize_time(given)
+    try:
+        return timeutils.normalize_time(given)
+    except OverflowError:
+        raise error(
+            f"{name} {given} is outside of the years 1 to 9999 in UTC."
+        ) from None
 
 
 def _wrong_type(

@@ -5,6 +5,7 @@ A URL holds a password. Nothing of this project prints or logs one except
 through :func:`masked`.
 """
 
+import pathlib
 from typing import Final
 
 import sqlalchemy as sa
@@ -12,11 +13,24 @@ from sqlalchemy import exc as sa_exc
 
 from nova_db_states import exceptions
 
-__all__ = ["MYSQL_DIALECTS", "is_mysql", "masked", "parse_url"]
+__all__ = [
+    "MYSQL_DIALECTS",
+    "is_mysql",
+    "masked",
+    "parse_url",
+    "require_file",
+]
 
 MYSQL_DIALECTS: Final = frozenset({"mysql", "mariadb"})
 """What SQLAlchemy calls the dialect, by the scheme of the URL and not by the
 server behind it."""
+
+_NOT_A_URL: Final = (
+    "The database URL cannot be parsed. Give one like "
+    "mysql+pymysql://user:password@host/nova_cell1 or "
+    "sqlite:///path/to/cell1.db; special characters in user and password "
+    "must be percent-encoded (@ is %40, / is %2F)."
+)
 
 _SUPPORTED: Final = MYSQL_DIALECTS | {"sqlite"}
 
@@ -28,18 +42,18 @@ def parse_url(url: str | sa.URL) -> sa.URL:
         ``mysql+pymysql://nova@127.0.0.1/nova_cell1``
     :returns: the parsed URL
     :raises UnsupportedDatabase: not a URL, or of another database than
-        MySQL, MariaDB and SQLite
+        MySQL, MariaDB and SQLite, or its driver is missing or asynchronous
     """
     try:
         parsed = sa.make_url(url)
-    except sa_exc.ArgumentError as error:
-        # The text is not shown: what does not parse may hold a password.
-        raise exceptions.UnsupportedDatabase(
-            "The database URL cannot be parsed. Give one like "
-            "mysql+pymysql://user:password@host/nova_cell1 or "
-            "sqlite:///path/to/cell1.db; special characters in the password "
-            "must be percent-encoded."
-        ) from error
+    except (sa_exc.ArgumentError, ValueError):
+        # Neither the text nor the error is shown: what does not parse may
+        # hold a password, and what looks like the port may be its end.
+        raise exceptions.UnsupportedDatabase(_NOT_A_URL) from None
+    if "@" in (parsed.host or ""):
+        # An "@" in the password that is not encoded: SQLAlchemy takes what
+        # follows the first one for the host, and would show it.
+        raise exceptions.UnsupportedDatabase(_NOT_A_URL)
     backend = parsed.get_backend_name()
     if backend not in _SUPPORTED:
         hint = (
@@ -52,16 +66,53 @@ def parse_url(url: str | sa.URL) -> sa.URL:
             f"MySQL, MariaDB (mysql+pymysql://, mariadb+pymysql://) and "
             f"SQLite (sqlite:///) are.{hint}"
         )
+    _require_driver(parsed)
     return parsed
+
+
+def require_file(url: sa.URL) -> None:
+    """Refuse an SQLite file that is not there; opening would create it.
+
+    :param url: any parsed URL
+    :raises UnsupportedDatabase: SQLite, and no such file
+    """
+    name = url.database
+    if url.get_backend_name() != "sqlite" or not name or name == ":memory:":
+        return
+    if name.startswith("file:") or pathlib.Path(name).is_file():
+        return
+    raise exceptions.UnsupportedDatabase(
+        f"{masked(url)}: there is no such file. Give the path of a Nova cell "
+        f"database; an absolute one has four slashes, "
+        f"sqlite:////path/to/cell1.db."
+    )
+
+
+def _require_driver(url: sa.URL) -> None:
+    try:
+        dialect = url.get_dialect()
+        dialect.import_dbapi()
+    except (ImportError, sa_exc.NoSuchModuleError):
+        problem = "is not installed here"
+    else:
+        if not dialect.is_async:
+            return
+        problem = "is asynchronous, and this is not"
+    raise exceptions.UnsupportedDatabase(
+        f"{masked(url)}: the driver of {url.drivername} {problem}. Use "
+        f"mysql+pymysql:// or mariadb+pymysql://."
+    )
 
 
 def masked(url: sa.URL) -> str:
     """Show a URL without its password.
 
     :param url: a parsed URL
-    :returns: the URL as text with ``***`` for the password
+    :returns: the URL as text with ``***`` for the password, also where it is
+        given among the driver's parameters
     """
-    return url.render_as_string(hide_password=True)
+    secret = {key: "***" for key in url.query if "pass" in key.lower()}
+    return url.update_query_dict(secret).render_as_string(hide_password=True)
 
 
 def is_mysql(dialect: sa.Dialect) -> bool:

@@ -73,6 +73,20 @@ class InvalidState(InvalidRequest):
         self.value = value
         self.nearest = nearest
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild_state, (
+            str(self),
+            self.field,
+            self.value,
+            self.nearest,
+        )
+
+
+def _rebuild_state(
+    message: str, field: str, value: object, nearest: str | None
+) -> InvalidState:
+    return InvalidState(message, field=field, value=value, nearest=nearest)
+
 
 class InvalidContext(InvalidRequest):
     """The context does not lead to a cell database, or not to a writer."""

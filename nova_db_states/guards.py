@@ -82,7 +82,7 @@ def normalise(
     ):
         if expectation is not states.ANY:
             found[name] = _guard(name, expectation)
-    if not expected:
+    if expected is None:
         return tuple(found.values())
     if not isinstance(expected, Mapping):
         raise exceptions.InvalidGuard(

@@ -98,10 +98,10 @@ class Policy:
 
         :returns: yields 1, 2, ... and ends when the policy allows no more
         """
+        # Without a limit an attempt that succeeds, as nearly all do, does
+        # not pay for a clock.
+        began = 0.0 if self.max_elapsed_s is None else self.clock()
         yield 1
-        # The clock is read after the first attempt: one that succeeds, as
-        # nearly all do, does not pay for it.
-        began = self.clock()
         for number in range(2, self.max_attempts + 1):
             ceiling = self.first_backoff_s * 2 ** (number - 2)
             self.sleep(self.jitter(0.0, min(ceiling, self.max_backoff_s)))
@@ -164,27 +164,33 @@ def classify(error: BaseException) -> Verdict:
 
 
 def as_oslo(error: Exception) -> Exception:
-    """Translate an error as oslo.db's filters do for the scheme ``mysql``.
+    """Translate an error to the class of oslo.db that stands for it.
 
     Callers decide by oslo.db's classes whether to begin their transaction
     anew (``oslo_db.api.wrap_db_retry``), and must be able to under
-    ``mariadb+pymysql://`` too.
+    ``mariadb+pymysql://`` too, where its own filters do not work. A pool that
+    stays exhausted counts as a connection that cannot be had.
 
     :param error: any exception
-    :returns: the oslo.db exception that it stands for, or ``error`` itself
+    :returns: an exception of oslo.db; ``error`` itself where it is one
+        already, or has nothing to do with a database
     """
-    if not isinstance(error, sa_exc.DBAPIError):
+    kind: type[Exception]
+    if isinstance(error, sa_exc.TimeoutError):
+        kind = db_exc.DBConnectionError
+    elif not isinstance(error, sa_exc.DBAPIError):
         return error
-    code = error_code(error)
-    kind: type[Exception] | None = None
-    if code in _DEADLOCKS:
+    elif (code := error_code(error)) in _DEADLOCKS:
         kind = db_exc.DBDeadlock
     elif code == _CHANGED_RECORD:
         # Older releases of oslo.db have no class of its own for it.
         kind = getattr(db_exc, "DBConsistencyError", db_exc.DBDeadlock)
     elif code in _CONNECTION or error.connection_invalidated:
         kind = db_exc.DBConnectionError
-    return kind(error) if kind is not None else error
+    else:
+        # oslo.db's filters leave what they do not know as it was raised.
+        kind = db_exc.DBError
+    return kind(error)
 
 
 def _is_disconnect(error: BaseException) -> bool:

@@ -18,11 +18,13 @@ from nova_db_states import exceptions
 from nova_db_states import guards
 from nova_db_states import retry
 from nova_db_states._update import diagnose
+from nova_db_states._update import pools
 from nova_db_states._update import statement
 
 __all__ = ["DATABASE_ERRORS", "Update", "independent", "joined", "reraise"]
 
-DATABASE_ERRORS = (db_exc.DBError, sa_exc.DBAPIError)
+# The last one is that of a pool whose connections are all in use.
+DATABASE_ERRORS = (db_exc.DBError, sa_exc.DBAPIError, sa_exc.TimeoutError)
 
 Returned = Mapping[str, Any] | None
 
@@ -99,18 +101,16 @@ class _Attempt:
     :ivar in_doubt: whether an error now leaves open if the change was made
     """
 
-    def __init__(
-        self, update: Update, engine: sa.Engine, single: sa.Engine | None
-    ) -> None:
+    def __init__(self, update: Update, cell: pools.Cell) -> None:
         self.update = update
-        self.engine = engine
-        self.single = single
+        self.cell = cell
         self.in_doubt = False
 
     def run(self) -> tuple[int, Returned]:
-        if self.single is None or self.update.returning:
+        single = self.cell.single()
+        if single is None or self.update.returning:
             return self._in_transaction()
-        with self.single.connect() as connection:
+        with single.connect() as connection:
             self.in_doubt = True
             result = connection.execute(
                 statement.single(self.update.shape), self.update.parameters()
@@ -120,7 +120,7 @@ class _Attempt:
             return result.rowcount, None
 
     def _in_transaction(self) -> tuple[int, Returned]:
-        with self.engine.connect() as connection:
+        with self.cell.engine.connect() as connection:
             with connection.begin() as transaction:
                 count, returned = _update(connection, self.update)
                 if count == 1:
@@ -133,7 +133,8 @@ class _Attempt:
 
     def explain(self) -> exceptions.InstanceError | None:
         """Judge the guards again, in a transaction begun after the update."""
-        with (self.single or self.engine).connect() as connection:
+        engine = self.cell.single() or self.cell.engine
+        with engine.connect() as connection:
             return _explain(connection, self.update, locking=False)
 
     def unknown(self) -> exceptions.UnknownUpdateOutcome:
@@ -141,7 +142,7 @@ class _Attempt:
         update = self.update
         names = tuple(sorted({*update.values, "vm_state", "task_state"}))
         try:
-            with self.engine.connect() as connection:
+            with self.cell.engine.connect() as connection:
                 row = _read(
                     connection,
                     statement.written(names),
@@ -162,16 +163,12 @@ class _Attempt:
 
 
 def independent(
-    update: Update,
-    engine: sa.Engine,
-    single: sa.Engine | None,
-    policy: retry.Policy,
+    update: Update, cell: pools.Cell, policy: retry.Policy
 ) -> Returned:
     """Run an update in a transaction of its own, as often as the policy says.
 
     :param update: what to run
-    :param engine: the writer engine of the cell
-    :param single: its autocommit sibling, or ``None``
+    :param cell: where
     :param policy: for errors that may be tried again, and for rows that fit
         again after they did not
     :returns: the columns asked for, or ``None``
@@ -181,7 +178,7 @@ def independent(
     """
     error: Exception | None = None
     for _ in policy.attempts():
-        attempt = _Attempt(update, engine, single)
+        attempt = _Attempt(update, cell)
         try:
             count, returned = attempt.run()
             if count == 1:
@@ -232,7 +229,7 @@ def reraise(error: Exception) -> NoReturn:
     """Raise an error of the database as the oslo.db class it stands for.
 
     :param error: as it was caught
-    :raises DBError: always, or ``error`` where no class stands for it
+    :raises DBError: always
     """
     translated = retry.as_oslo(error)
     if translated is error:

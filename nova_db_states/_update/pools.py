@@ -11,6 +11,7 @@ everything that is set up there holds here too: TLS, ``sql_mode``,
 ``wsrep_sync_wait``, listeners of other plugins.
 """
 
+import dataclasses
 import inspect
 import os
 import select
@@ -29,7 +30,7 @@ from nova_db_states import database
 from nova_db_states import exceptions
 from nova_db_states import tables
 
-__all__ = ["MAX_CONNECTIONS", "autocommit", "dispose"]
+__all__ = ["MAX_CONNECTIONS", "Cell", "autocommit", "dispose"]
 
 MAX_CONNECTIONS: Final = 16
 """Connections that one engine's autocommit pool holds at most, by default."""
@@ -38,6 +39,26 @@ _KEPT_OPEN: Final = 5
 # Below the idle timeouts that proxies and servers commonly have. What is
 # closed earlier is noticed at checkout.
 _RECYCLE_S: Final = 3600
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Cell:
+    """The two ways to a cell database.
+
+    :ivar engine: the writer engine, for transactions
+    :ivar max_connections: cap of the pool for single statements
+    """
+
+    engine: sa.Engine
+    max_connections: int
+
+    def single(self) -> sa.Engine | None:
+        """Find the engine for single statements; see :func:`autocommit`.
+
+        The first call looks at the schema, and can fail as any statement can.
+        """
+        return autocommit(self.engine, self.max_connections)
+
 
 # None stands for an engine that must not have such a pool.
 _siblings: weakref.WeakKeyDictionary[sa.Engine, sa.Engine | None] = (

@@ -20,6 +20,7 @@ from nova_db_states import exceptions
 from nova_db_states import guards
 from nova_db_states import retry
 from nova_db_states._update import execute
+from nova_db_states._update import pools
 from nova_db_states._update import statement
 
 __all__ = ["Sweep", "independent", "joined"]
@@ -104,24 +105,18 @@ def joined(plan: Sweep, connection: sa.Connection) -> int:
         execute.reraise(caught)
 
 
-def independent(
-    plan: Sweep,
-    engine: sa.Engine,
-    single: sa.Engine | None,
-    policy: retry.Policy,
-) -> int:
+def independent(plan: Sweep, cell: pools.Cell, policy: retry.Policy) -> int:
     """Run a sweep, each batch committed by itself.
 
     :param plan: what to run
-    :param engine: the writer engine of the cell
-    :param single: its autocommit sibling, or ``None``
+    :param cell: where
     :param policy: for each batch anew
     :returns: number of rows changed
     :raises PartialUpdate: a batch failed; those before it are committed
     :raises DBError: of oslo.db; the candidates could not be read
     """
     try:
-        ids = _retried(plan.candidates, engine, single, policy, reading=True)
+        ids = _retried(plan.candidates, cell, policy, reading=True)
     except execute.DATABASE_ERRORS as caught:
         execute.reraise(caught)
     changed = 0
@@ -129,8 +124,7 @@ def independent(
         try:
             changed += _retried(
                 functools.partial(plan.change, ids=batch),
-                engine,
-                single,
+                cell,
                 policy,
                 reading=False,
             )
@@ -146,8 +140,7 @@ def _batches(ids: list[int]) -> Iterator[list[int]]:
 
 def _retried(
     work: Callable[[sa.Connection], _T],
-    engine: sa.Engine,
-    single: sa.Engine | None,
+    cell: pools.Cell,
     policy: retry.Policy,
     *,
     reading: bool,
@@ -162,10 +155,11 @@ def _retried(
         harmless.add(retry.Verdict.LOST)
     for _ in policy.attempts():
         try:
+            single = cell.single()
             if single is not None:
                 with single.connect() as connection:
                     return work(connection)
-            with engine.begin() as connection:
+            with cell.engine.begin() as connection:
                 return work(connection)
         except execute.DATABASE_ERRORS as caught:
             if retry.classify(caught) not in harmless:

@@ -88,7 +88,7 @@ def resolve(
                 f"variable {DB_URL_VARIABLE}, which keeps the password off "
                 f"the command line."
             )
-        return (Target("-", parse_url(url)),)
+        return (Target("-", database.parse_url(url)),)
     return _cells(_read_config(config_files, config_dirs))
 
 
@@ -97,42 +97,13 @@ def engine(url: sa.URL) -> sa.Engine:
 
     :param url: a parsed URL
     :returns: the engine; nothing is connected yet
-    :raises UnsupportedDatabase: the driver in the URL is not installed, or
-        SQLAlchemy does not know it
     """
-    try:
-        return sa.create_engine(
-            # A plugin of Nova's engines has no business in a migration.
-            url.difference_update_query(["plugin"]),
-            poolclass=pool.NullPool,
-            hide_parameters=True,
-        )
-    except (ModuleNotFoundError, sa_exc.ArgumentError) as error:
-        raise exceptions.UnsupportedDatabase(
-            f"{database.masked(url)}: there is no driver for "
-            f"{url.drivername} here ({error}). Install it, or use "
-            f"mysql+pymysql:// or mariadb+pymysql://."
-        ) from error
-
-
-def parse_url(url: str) -> sa.URL:
-    """Parse a URL without ever repeating what does not parse.
-
-    :param url: as it was given
-    :returns: the parsed URL
-    :raises UnsupportedDatabase: not a URL of a database that is supported
-    """
-    try:
-        return database.parse_url(url)
-    except exceptions.UnsupportedDatabase:
-        raise
-    except ValueError:
-        # The port is not a number; with a password that is not encoded, the
-        # "port" in the error's text can be a part of it.
-        raise exceptions.UnsupportedDatabase(
-            "The port in the database URL is not a number. Percent-encode "
-            "special characters in user and password."
-        ) from None
+    return sa.create_engine(
+        # A plugin of Nova's engines has no business in a migration.
+        url.difference_update_query(["plugin"]),
+        poolclass=pool.NullPool,
+        hide_parameters=True,
+    )
 
 
 def _read_config(
@@ -170,7 +141,7 @@ def _cells(conf: cfg.ConfigOpts) -> tuple[Target, ...]:
             "one cell."
         )
     api_url = _with_parameters(
-        parse_url(conf.api_database.connection), conf.api_database
+        database.parse_url(conf.api_database.connection), conf.api_database
     )
     rows = _read_mappings(api_url)
     if not rows:
@@ -232,7 +203,7 @@ def _cell_url(row: Mapping[Any, Any], default: str | None) -> sa.URL:
         else:
             url = filled
     try:
-        return parse_url(url)
+        return database.parse_url(url)
     except exceptions.UnsupportedDatabase as error:
         raise exceptions.UnsupportedDatabase(
             f"Cell {cell}: {error}"

@@ -7,7 +7,6 @@ covers no more.
 
 import collections
 from collections.abc import Iterable, Mapping
-import pathlib
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -16,7 +15,7 @@ from nova_db_states import database
 from nova_db_states import exceptions
 from nova_db_states.migrations import index as index_
 
-__all__ = ["is_cluster", "read", "require_file", "same_everywhere"]
+__all__ = ["is_cluster", "read", "same_everywhere"]
 
 # Of ``instances`` in every Nova release; other services have a table of that
 # name too.
@@ -42,25 +41,6 @@ _MYSQL_INDEXES: Final = sa.text(
     " WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = :name"
     " ORDER BY INDEX_NAME, SEQ_IN_INDEX"
 )
-
-
-def require_file(engine: sa.Engine) -> None:
-    """Refuse an SQLite file that is not there; opening would create it.
-
-    :param engine: any engine
-    :raises UnsupportedDatabase: SQLite, and no such file
-    """
-    name = engine.url.database
-    if engine.dialect.name != "sqlite" or not name or name == ":memory:":
-        return
-    if name.startswith("file:"):
-        return
-    if not pathlib.Path(name).is_file():
-        raise exceptions.UnsupportedDatabase(
-            f"{database.masked(engine.url)}: there is no such file. Give the "
-            f"path of a Nova cell database; an absolute one has four "
-            f"slashes, sqlite:////path/to/cell1.db."
-        )
 
 
 def read(connection: sa.Connection) -> index_.Table:

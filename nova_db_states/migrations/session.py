@@ -10,7 +10,6 @@ from sqlalchemy import exc as sa_exc
 
 from nova_db_states import database
 from nova_db_states import exceptions
-from nova_db_states.migrations import catalogue
 
 __all__ = [
     "DEFAULT_LOCK_TIMEOUT_S",
@@ -48,7 +47,7 @@ def connected(
             f"lock_timeout_s={lock_timeout_s!r}: give whole seconds, at "
             f"least 1; the servers count in seconds."
         )
-    catalogue.require_file(engine)
+    database.require_file(engine.url)
     with engine.connect().execution_options(
         isolation_level="AUTOCOMMIT"
     ) as connection:

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """One instance, one guarded update: the contract, on every backend."""
 
-from collections.abc import Iterator
 import datetime
 from typing import Any
 import uuid
@@ -14,14 +13,6 @@ from nova_db_states import api
 from nova_db_states import exceptions
 from nova_db_states import states
 from tests.resources import rows
-
-
-@pytest.fixture
-def context(cell_url: str) -> Iterator[api.CellContext]:
-    """Give a context on the cell."""
-    made = api.connect(cell_url)
-    yield made
-    made.close()
 
 
 def test_applied(context: api.CellContext, cell_engine: sa.Engine) -> None:
@@ -232,7 +223,7 @@ def test_returning(context: api.CellContext, cell_engine: sa.Engine) -> None:
         instance,
         {"task_state": "spawning"},
         expected_task_state=None,
-        returning=("host", "task_state"),
+        returning=(name for name in ("host", "task_state", "host")),
     )
     assert result == {"host": "c1", "task_state": "spawning"}
     with pytest.raises(exceptions.UnexpectedTaskStateError):

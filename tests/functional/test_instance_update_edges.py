@@ -20,14 +20,6 @@ from tests.resources import rows
 from tests.resources import statements
 
 
-@pytest.fixture
-def context(cell_url: str) -> Iterator[api.CellContext]:
-    """Give a context on the cell."""
-    made = api.connect(cell_url)
-    yield made
-    made.close()
-
-
 @pytest.mark.parametrize(
     ("arguments", "kind", "says"),
     [
@@ -60,7 +52,9 @@ def context(cell_url: str) -> Iterator[api.CellContext]:
             exceptions.InvalidGuard,
             "empty",
         ),
-        ({"returning": "host"}, exceptions.InvalidUpdate, "one string"),
+        ({"returning": "host"}, exceptions.InvalidUpdate, "collection"),
+        ({"returning": None}, exceptions.InvalidUpdate, "collection"),
+        ({"retry_policy": 3}, exceptions.InvalidUpdate, "retry_policy=3"),
         ({"returning": ["hots"]}, exceptions.InvalidUpdate, "'host'"),
         ({"instance_uuid": "server1"}, exceptions.InvalidUpdate, "server1"),
     ],

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Many instances changed by their guards: the contract, on every backend."""
 
-from collections.abc import Iterator
 import datetime
 import threading
 from typing import Any
@@ -18,14 +17,6 @@ from tests.resources import rows
 from tests.resources import statements
 
 _T = tables.instances.c
-
-
-@pytest.fixture
-def context(cell_url: str) -> Iterator[api.CellContext]:
-    """Give a context on the cell."""
-    made = api.connect(cell_url)
-    yield made
-    made.close()
 
 
 def changed(engine: sa.Engine) -> set[str]:

@@ -26,33 +26,11 @@ NEEDLESS_ROLLBACK = (
 )
 
 
-@pytest.fixture(params=["mysql+pymysql", "mariadb+pymysql"])
-def url(request: pytest.FixtureRequest, shared_mariadb_cell: Any) -> str:
-    """Give a cell on MariaDB under either scheme."""
-    made: str = shared_mariadb_cell.url(request.param)
-    return made
-
-
 @pytest.fixture
-def engine(url: str) -> Iterator[sa.Engine]:
-    """Give a plain engine, to arrange and to read the log."""
-    made = sa.create_engine(url, isolation_level="AUTOCOMMIT")
-    yield made
-    made.dispose()
-
-
-@pytest.fixture
-def context(url: str) -> Iterator[api.CellContext]:
-    """Give a context on the cell."""
-    made = api.connect(url)
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def record(engine: sa.Engine) -> Iterator[Record]:
+def record(mariadb_engine: sa.Engine) -> Iterator[Record]:
     """Run something and give the first words of what the server was sent."""
-    with engine.connect() as log:
+    with mariadb_engine.connect() as log:
+        log.execution_options(isolation_level="AUTOCOMMIT")
         for setting in ("log_output = 'TABLE'", "general_log = ON"):
             log.execute(sa.text(f"SET GLOBAL {setting}"))
 
@@ -79,28 +57,33 @@ def record(engine: sa.Engine) -> Iterator[Record]:
 
 
 def test_applied(
-    context: api.CellContext, engine: sa.Engine, record: Record
+    mariadb_context: api.CellContext, mariadb_engine: sa.Engine, record: Record
 ) -> None:
     """An update that is applied is one statement and nothing else."""
-    instance = rows.insert_instance(engine)
+    instance = rows.insert_instance(mariadb_engine)
     call = {"expected_vm_state": ["active", "error"]}
-    api.instance_update(context, instance, {"progress": 1}, **call)
+    api.instance_update(mariadb_context, instance, {"progress": 1}, **call)
     assert record(
-        lambda: api.instance_update(context, instance, {"progress": 2}, **call)
+        lambda: api.instance_update(
+            mariadb_context, instance, {"progress": 2}, **call
+        )
     ) == ["UPDATE", *NEEDLESS_ROLLBACK]
 
 
 def test_refused(
-    context: api.CellContext, engine: sa.Engine, record: Record
+    mariadb_context: api.CellContext, mariadb_engine: sa.Engine, record: Record
 ) -> None:
     """A refusal costs the update and the one read that explains it."""
-    instance = rows.insert_instance(engine)
-    api.instance_update(context, instance, {"progress": 1})
+    instance = rows.insert_instance(mariadb_engine)
+    api.instance_update(mariadb_context, instance, {"progress": 1})
 
     def refused() -> None:
         with pytest.raises(exceptions.UnexpectedVMStateError):
             api.instance_update(
-                context, instance, {"progress": 2}, expected_vm_state="error"
+                mariadb_context,
+                instance,
+                {"progress": 2},
+                expected_vm_state="error",
             )
 
     assert record(refused) == [
@@ -112,26 +95,30 @@ def test_refused(
 
 
 def test_joined(
-    context: api.CellContext, engine: sa.Engine, record: Record
+    mariadb_context: api.CellContext, mariadb_engine: sa.Engine, record: Record
 ) -> None:
     """Inside a transaction an update adds one statement to it."""
-    instance = rows.insert_instance(engine)
-    with context.begin():
+    instance = rows.insert_instance(mariadb_engine)
+    with mariadb_context.begin():
         sent = record(
-            lambda: api.instance_update(context, instance, {"progress": 2})
+            lambda: api.instance_update(
+                mariadb_context, instance, {"progress": 2}
+            )
         )
     assert sent == ["UPDATE"]
 
 
 def test_many(
-    context: api.CellContext, engine: sa.Engine, record: Record
+    mariadb_context: api.CellContext, mariadb_engine: sa.Engine, record: Record
 ) -> None:
     """A sweep is one read of ids, then one statement for 100 rows."""
-    rows.insert_instances(engine, 250, vm_state="error")
-    api.instances_update(context, {"progress": 1}, expected={"host": "none"})
+    rows.insert_instances(mariadb_engine, 250, vm_state="error")
+    api.instances_update(
+        mariadb_context, {"progress": 1}, expected={"host": "none"}
+    )
     sent = record(
         lambda: api.instances_update(
-            context, {"progress": 2}, expected_vm_state="error"
+            mariadb_context, {"progress": 2}, expected_vm_state="error"
         )
     )
     assert [word for word in sent if word != "ROLLBACK"] == [
@@ -143,11 +130,11 @@ def test_many(
 
 
 def test_connections_are_set_up_as_the_engines_own(
-    url: str, engine: sa.Engine
+    mariadb_cell_url: str, mariadb_engine: sa.Engine
 ) -> None:
     """Session settings of the engine hold for single statements too."""
-    instance = rows.insert_instance(engine)
-    parsed = sa.make_url(url).update_query_dict(
+    instance = rows.insert_instance(mariadb_engine)
+    parsed = sa.make_url(mariadb_cell_url).update_query_dict(
         {"init_command": "SET SESSION sql_mode = '', @mark = 'set'"}
     )
     context = api.connect(parsed)
@@ -170,10 +157,12 @@ def test_connections_are_set_up_as_the_engines_own(
     assert "TRADITIONAL" in sql_mode
 
 
-def test_the_pool_is_capped(url: str, engine: sa.Engine) -> None:
+def test_the_pool_is_capped(
+    mariadb_cell_url: str, mariadb_engine: sa.Engine
+) -> None:
     """No more connections are open than the context was made for."""
-    context = api.connect(url, max_connections=2)
-    instance = rows.insert_instance(engine)
+    context = api.connect(mariadb_cell_url, max_connections=2)
+    instance = rows.insert_instance(mariadb_engine)
     api.instance_update(context, instance, {"progress": 1})
     writer = context.db_connection.writer.get_engine()
     sibling = pools.autocommit(writer)

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Inside a transaction that the caller has open on the context."""
 
-from collections.abc import Iterator
-
 from oslo_db import exception as db_exc
 from oslo_db.sqlalchemy import enginefacade
 import pytest
@@ -14,14 +12,6 @@ from nova_db_states import exceptions
 from nova_db_states import tables
 from nova_db_states._update import contexts
 from tests.resources import rows
-
-
-@pytest.fixture
-def context(cell_url: str) -> Iterator[api.CellContext]:
-    """Give a context on the cell."""
-    made = api.connect(cell_url)
-    yield made
-    made.close()
 
 
 class Rollback(Exception):

@@ -41,6 +41,7 @@ def test_not_a_uuid(given: Any) -> None:
         ("vm_state", states.VMState.ACTIVE, "active"),
         ("task_state", None, None),
         ("host", "h" * 255, "h" * 255),
+        ("uuid", CANONICAL.upper(), CANONICAL),
         ("user_data", "x" * 70_000, "x" * 70_000),
         ("progress", 100, 100),
         ("memory_mb", -(2**31), -(2**31)),
@@ -84,6 +85,14 @@ def test_accepted(name: str, given: Any, bound: Any) -> None:
         ("locked", 1, "True or False"),
         ("locked_by", "root", "one of owner, admin"),
         ("launched_at", "2026-01-01", "datetime"),
+        ("hostname", "half \ud83d", "surrogate"),
+        (
+            "launched_at",
+            datetime.datetime(
+                1, 1, 1, tzinfo=datetime.timezone(datetime.timedelta(hours=2))
+            ),
+            "years 1 to 9999",
+        ),
     ],
 )
 def test_refused(name: str, given: Any, says: str) -> None:

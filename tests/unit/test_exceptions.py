@@ -70,6 +70,20 @@ def test_a_partial_update_survives_it_too() -> None:
     assert (str(copy), copy.changed_so_far, copy.in_doubt) == ("m", 7, 100)
 
 
+def test_an_invalid_state_survives_it_too() -> None:
+    """A worker's wrong argument is reported as what it is."""
+    error = exceptions.InvalidState(
+        "m", field="vm_state", value="ACTIV", nearest="active"
+    )
+    copy = pickle.loads(pickle.dumps(error))  # noqa: S301 - its own bytes
+    assert (str(copy), copy.field, copy.value, copy.nearest) == (
+        "m",
+        "vm_state",
+        "ACTIV",
+        "active",
+    )
+
+
 def test_facts_cannot_be_changed() -> None:
     """A handler cannot alter what the next one reads."""
     error = exceptions.InstanceNotFound("m", instance_uuid="u")

@@ -162,6 +162,14 @@ def test_enum_members_become_plain_strings() -> None:
         ),
         ({"expected": {5: "h"}}, exceptions.InvalidGuard, "no column 5"),
         ({"expected": "host"}, exceptions.InvalidGuard, "not a mapping"),
+        # Nothing that is falsy may pass for "no guard".
+        ({"expected": []}, exceptions.InvalidGuard, "not a mapping"),
+        ({"expected": ""}, exceptions.InvalidGuard, "not a mapping"),
+        (
+            {"expected": {"uuid": "server1"}},
+            exceptions.InvalidGuard,
+            "not the uuid",
+        ),
         (
             {
                 "expected_vm_state": "active",

@@ -100,8 +100,8 @@ def test_a_policy_that_makes_no_sense(settings: dict[str, Any]) -> None:
         (2003, retry.Verdict.RETRY, db_exc.DBConnectionError),
         (1927, retry.Verdict.RETRY, db_exc.DBConnectionError),
         (2013, retry.Verdict.LOST, db_exc.DBConnectionError),
-        (1054, retry.Verdict.FAIL, sa_exc.OperationalError),
-        (1290, retry.Verdict.FAIL, sa_exc.OperationalError),
+        (1054, retry.Verdict.FAIL, db_exc.DBError),
+        (1290, retry.Verdict.FAIL, db_exc.DBError),
     ],
 )
 def test_numbers_decide_under_either_scheme(
@@ -123,6 +123,13 @@ def test_sqlite_busy_is_tried_again() -> None:
     busy.sqlite_errorname = "SQLITE_BUSY"
     error = sa_exc.OperationalError("UPDATE", {}, busy)
     assert retry.classify(error) is retry.Verdict.RETRY
+
+
+def test_an_exhausted_pool_is_a_connection_that_cannot_be_had() -> None:
+    """It is not tried again: whoever waits has waited long already."""
+    error = sa_exc.TimeoutError("QueuePool limit reached")
+    assert retry.classify(error) is retry.Verdict.FAIL
+    assert isinstance(retry.as_oslo(error), db_exc.DBConnectionError)
 
 
 def test_what_is_not_of_the_database_fails() -> None:
