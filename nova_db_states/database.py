@@ -112,7 +112,8 @@ def masked(url: sa.URL) -> str:
         given among the driver's parameters
     """
     secret = {key: "***" for key in url.query if "pass" in key.lower()}
-    return url.update_query_dict(secret).render_as_string(hide_password=True)
+    shown = url.update_query_dict(secret)
+    return shown.render_as_string(hide_password=True).replace("%2A", "*")
 
 
 def is_mysql(dialect: sa.Dialect) -> bool:

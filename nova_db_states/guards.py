@@ -8,7 +8,8 @@ says in Python what that term means.
 
 from collections.abc import Mapping
 import dataclasses
-from typing import Any
+import functools
+from typing import Any, Final
 
 from nova_db_states import columns
 from nova_db_states import exceptions
@@ -81,7 +82,7 @@ def normalise(
         ("task_state", expected_task_state),
     ):
         if expectation is not states.ANY:
-            found[name] = _guard(name, expectation)
+            found[name] = _state_guard(name, expectation)
     if expected is None:
         return tuple(found.values())
     if not isinstance(expected, Mapping):
@@ -130,3 +131,35 @@ def _guard(name: str, expectation: Any) -> Guard:
         columns.value(name, item) for item in wanted if item is not None
     )
     return Guard(name, tuple(checked), None in wanted, negated)
+
+
+# What a call site expects of a state hardly ever varies, and is checked value
+# by value; other columns are guarded by what varies.
+_remembered: Final = functools.lru_cache(maxsize=1024)(_guard)
+
+# Immutable, and equal only to what makes an equal guard. A generator would be
+# remembered as exhausted.
+_MEMORABLE: Final = frozenset(
+    {
+        str,
+        type(None),
+        tuple,
+        frozenset,
+        states.Not,
+        states.VMState,
+        states.TaskState,
+    }
+)
+
+
+def _state_guard(name: str, expectation: Any) -> Guard:
+    if type(expectation) is list:
+        expectation = tuple(expectation)
+    if type(expectation) not in _MEMORABLE:
+        return _guard(name, expectation)
+    try:
+        guard: Guard = _remembered(name, expectation)
+    except TypeError:
+        # Something inside cannot be hashed, and so is no state.
+        return _guard(name, expectation)
+    return guard

@@ -20,6 +20,7 @@ from nova_db_states import retry
 from nova_db_states._update import diagnose
 from nova_db_states._update import pools
 from nova_db_states._update import statement
+from nova_db_states._update import wire
 
 __all__ = ["DATABASE_ERRORS", "Update", "independent", "joined", "reraise"]
 
@@ -110,14 +111,17 @@ class _Attempt:
         single = self.cell.single()
         if single is None or self.update.returning:
             return self._in_transaction()
-        with single.connect() as connection:
+        with wire.checkout(single) as connection:
             self.in_doubt = True
-            result = connection.execute(
-                statement.single(self.update.shape), self.update.parameters()
+            count = wire.send(
+                connection,
+                single.dialect,
+                self.update.shape,
+                self.update.parameters(),
             )
             # The server's answer settles it; what fails later, fails later.
             self.in_doubt = False
-            return result.rowcount, None
+            return count, None
 
     def _in_transaction(self) -> tuple[int, Returned]:
         with self.cell.engine.connect() as connection:

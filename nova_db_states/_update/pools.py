@@ -75,25 +75,20 @@ def autocommit(
     :param max_connections: cap of the new pool; without effect on one that
         is there already
     :returns: an engine for single statements; ``None`` where a transaction
-        must be used, because the database lives in one connection
-        (``sqlite://``) or ``instances.uuid`` is not unique, so that a
-        statement that matches two rows must be rolled back
+        is used instead: on SQLite, which has no round trips to save, and
+        where ``instances.uuid`` is not unique, because there a statement that
+        matches two rows must be rolled back
     :raises UnsupportedDatabase: the database has no table ``instances``
     """
     try:
         return _siblings[engine]
     except KeyError:
         pass
-    unique = _uuid_is_unique(engine)
-    in_memory = isinstance(
-        engine.pool, (sa_pool.StaticPool, sa_pool.SingletonThreadPool)
-    )
+    worth_it = _uuid_is_unique(engine) and database.is_mysql(engine.dialect)
     # Two threads may both come here; the pool that loses has opened nothing.
     return _siblings.setdefault(
         engine,
-        _sibling(engine, max_connections)
-        if unique and not in_memory
-        else None,
+        _sibling(engine, max_connections) if worth_it else None,
     )
 
 
@@ -162,8 +157,6 @@ def _is_open(dbapi_connection: Any, dialect: sa.Dialect) -> bool:
     looking at that costs no round trip. Where the socket is not a plain one
     (TLS may hold unread session tickets; eventlet has no ``poll``), ask.
     """
-    if not database.is_mysql(dialect):
-        return True
     plain = getattr(dbapi_connection, "_sock", None)
     if type(plain) is not socket.socket or not hasattr(select, "poll"):
         try:
