@@ -95,6 +95,12 @@ def checkout(engine: sa.Engine) -> Iterator[Any]:
         raise sa_exc.DBAPIError(
             None, None, error, connection_invalidated=lost
         ) from error
+    except BaseException:
+        # An alarm or a killed greenlet may come between a statement and its
+        # answer, which would then pass for the answer to the next one.
+        if connection is not None:
+            connection.invalidate()
+        raise
     finally:
         if connection is not None:
             connection.close()

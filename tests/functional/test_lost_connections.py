@@ -2,6 +2,7 @@
 """Connections and servers that go away, under both URL schemes."""
 
 from collections.abc import Callable
+import signal
 from typing import Any
 
 from oslo_db import exception as db_exc
@@ -108,6 +109,43 @@ def test_a_batch_whose_answer_never_came(
             )
     assert caught.value.changed_so_far == 100
     assert caught.value.in_doubt == 30
+
+
+class Interruption(BaseException):
+    """What a signal handler raises, wherever the program is."""
+
+
+def test_interrupted_while_it_waits(
+    mariadb_cell_url: str,
+    mariadb_engine: sa.Engine,
+    connect: Callable[..., api.CellContext],
+) -> None:
+    """The answer to a call that was cut short is not taken for another's."""
+    instance = rows.insert_instance(mariadb_engine, task_state="spawning")
+    context = connect(mariadb_cell_url, max_connections=1)
+    api.instance_update(context, instance, {"progress": 1})
+
+    def interrupt(*_: object) -> None:
+        raise Interruption
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        with mariadb_engine.connect() as other:
+            contention.update_row(other, instance, 2)
+            signal.setitimer(signal.ITIMER_REAL, 0.5)
+            with pytest.raises(Interruption):
+                api.instance_update(context, instance, {"launch_index": 7})
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    with pytest.raises(exceptions.UnexpectedTaskStateError):
+        api.instance_update(
+            context, instance, {"progress": 3}, expected_task_state=None
+        )
+    api.instance_update(
+        context, instance, {"progress": 4}, expected_task_state="spawning"
+    )
+    assert rows.read_instance(mariadb_engine, instance)["progress"] == 4
 
 
 @SCHEMES
