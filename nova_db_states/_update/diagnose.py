@@ -108,6 +108,11 @@ def _not_found(
         )
     elif scope.read_deleted == statement.ONLY_DELETED:
         why = "it is not deleted, and this context sees deleted rows only."
+    elif row["deleted"] is None:
+        # Nova always writes a number; its queries do not see such a row.
+        why = (
+            "its column deleted is NULL, neither deleted nor not. Set it to 0."
+        )
     else:
         why = (
             f"it was deleted at {row['deleted_at']} UTC. There is nothing "
