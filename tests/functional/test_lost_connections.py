@@ -171,7 +171,7 @@ def test_a_server_that_is_away_at_the_first_call(scheme: str) -> None:
 
 
 @SCHEMES
-def test_a_server_that_goes_goes_away_and_comes_back(
+def test_a_server_that_goes_away_and_comes_back(
     scheme: str, make_mariadb: Callable[..., Any]
 ) -> None:
     """While it is away an update fails after all attempts; then it works."""

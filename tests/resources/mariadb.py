@@ -176,6 +176,8 @@ class MariaDBServer(Server):
                 "--auth-root-authentication-method=normal",
                 "--skip-test-db",
                 "--skip-name-resolve",
+                # A bare container cannot look up its own name.
+                "--force",
             ],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
