@@ -18,6 +18,7 @@ import time
 from nova_db_states import exceptions
 from nova_db_states.demo import plan
 from nova_db_states.demo import saves
+from nova_db_states.demo import scratch
 from nova_db_states.demo import stories
 
 __all__ = ["Account", "Event", "Job", "Outcome", "main"]
@@ -221,7 +222,7 @@ def main(
             ways[kind] = kind(url, turn)
             ways[kind].warm_up()
     except Exception as error:  # noqa: BLE001 - it is the parent's to tell
-        ready.error = _text(error)
+        ready.error = scratch.said(error)
     # No more jobs, or no more parent: either way this is the end.
     with contextlib.suppress(EOFError, ConnectionError):
         jobs.send(ready)
@@ -240,9 +241,5 @@ def _play(
         time.sleep(max(0.0, job.begins - time.monotonic()))
         stories.SIDES[job.race.pair][job.side](player, job.race)
     except Exception as error:  # noqa: BLE001 - it is the parent's to tell
-        return Account(job.race.number, job.side, error=_text(error))
+        return Account(job.race.number, job.side, error=scratch.said(error))
     return player.account
-
-
-def _text(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"

@@ -276,7 +276,7 @@ def _received(pipe: Any) -> actor.Account:
         ) from None
     if account.error is not None:
         raise DemoFailed(
-            f"A process of the demo failed: {account.error.rstrip('.')}. Is "
+            f"A process of the demo failed: {account.error}. Is "
             f"somebody else using this database, or is it overloaded? Try "
             f"again with fewer --workers."
         )

@@ -21,8 +21,9 @@ from nova_db_states import exceptions
 from nova_db_states import retry
 from nova_db_states import tables
 
-__all__ = ["opened"]
+__all__ = ["opened", "said"]
 
+_TABLE_EXISTS = 1050
 _UNKNOWN_DATABASE = 1049
 _ACCEPTED = (
     "Accepted are an empty database on a server "
@@ -30,6 +31,28 @@ _ACCEPTED = (
     "missing) and an SQLite file that does not exist yet "
     "(sqlite:////tmp/scratch.db). Without --db a temporary file is used."
 )
+_GRANTS = (
+    "The demo needs CREATE, DROP, INDEX, SELECT, INSERT and UPDATE on its "
+    "database"
+)
+
+
+def said(error: BaseException) -> str:
+    """Say in one line what went wrong.
+
+    :param error: of a database, or any other
+    :returns: for a database what its driver said, without SQLAlchemy's
+        statement and link
+    """
+    origin = retry.driver_error(error)
+    text = str(origin)
+    if isinstance(origin, sa_exc.SQLAlchemyError):
+        text = text.partition("(Background on this error")[0]
+    elif origin.args and isinstance(origin.args[0], int):
+        text = f"{origin.args[-1]} (error {origin.args[0]})"
+    elif origin is error:
+        text = f"{type(error).__name__}: {error}"
+    return " ".join(text.split()).rstrip(".")
 
 
 @contextlib.contextmanager
@@ -87,20 +110,7 @@ def _on_server(url: sa.URL) -> Iterator[None]:
         raise exceptions.UnsupportedDatabase(
             f"{database.masked(url)} names no database. {_ACCEPTED}"
         )
-    made = False
-    engine = _engine(url)
-    try:
-        found = sa.inspect(engine)
-        names = found.get_table_names() + found.get_view_names()
-    except sa_exc.OperationalError as error:
-        if retry.error_code(error) != _UNKNOWN_DATABASE:
-            raise exceptions.UnsupportedDatabase(
-                f"{database.masked(url)} cannot be opened: "
-                f"{retry.driver_error(error)}. {_ACCEPTED}"
-            ) from error
-        _run(url, "CREATE DATABASE {}")
-        made = True
-        names = []
+    names = _names_in(url)
     if names:
         raise exceptions.UnsupportedDatabase(
             f"{database.masked(url)} is not empty: it has "
@@ -109,11 +119,53 @@ def _on_server(url: sa.URL) -> Iterator[None]:
             f"{_looks_like(set(names))}. The demo never touches what it did "
             f"not make. {_ACCEPTED}"
         )
+    # A signal may come while the server makes it: from here on it is ours.
+    made = names is None
     try:
+        if made:
+            try:
+                _run(url, "CREATE DATABASE {}")
+            except sa_exc.DBAPIError as error:
+                made = False
+                raise _failed(url, "cannot be made", error) from error
         yield
     finally:
-        if made and not sa.inspect(_engine(url)).get_table_names():
-            _run(url, "DROP DATABASE {}")
+        if made:
+            _drop_database(url)
+
+
+def _names_in(url: sa.URL) -> list[str] | None:
+    """List tables and views; ``None`` if there is no such database."""
+    try:
+        found = sa.inspect(_engine(url))
+        return found.get_table_names() + found.get_view_names()
+    except sa_exc.OperationalError as error:
+        if retry.error_code(error) == _UNKNOWN_DATABASE:
+            return None
+        raise exceptions.UnsupportedDatabase(
+            f"{database.masked(url)} cannot be opened: {said(error)}. "
+            f"{_ACCEPTED}"
+        ) from error
+
+
+def _drop_database(url: sa.URL) -> None:
+    """Drop what the demo made, unless somebody moved in."""
+    if _names_in(url) != []:
+        return
+    try:
+        _run(url, "DROP DATABASE {}")
+    except sa_exc.DBAPIError as error:
+        raise _failed(
+            url, "is left behind, drop it by hand: it cannot be dropped", error
+        ) from error
+
+
+def _failed(
+    url: sa.URL, what: str, error: sa_exc.DBAPIError
+) -> exceptions.UnsupportedDatabase:
+    return exceptions.UnsupportedDatabase(
+        f"{database.masked(url)} {what}: {said(error)}. {_GRANTS}."
+    )
 
 
 def _looks_like(names: set[str]) -> str:
@@ -130,15 +182,37 @@ def _looks_like(names: set[str]) -> str:
 @contextlib.contextmanager
 def _table_made(url: sa.URL) -> Iterator[None]:
     engine = _engine(url)
-    tables.metadata.create_all(engine, checkfirst=False)
+    # The database was empty a moment ago. The table's indexes come after it,
+    # so what fails or is interrupted halfway leaves a table of ours.
+    ours = True
     try:
+        try:
+            tables.metadata.create_all(engine, checkfirst=False)
+        except sa_exc.DBAPIError as error:
+            ours = retry.error_code(error) != _TABLE_EXISTS
+            raise _failed(
+                url, "cannot have the table instances", error
+            ) from error
         if engine.dialect.name == "sqlite":
             # Readers and the one writer then do not stop each other.
             with engine.connect() as connection:
                 connection.exec_driver_sql("PRAGMA journal_mode = WAL")
         yield
     finally:
-        tables.metadata.drop_all(engine, checkfirst=False)
+        if ours:
+            _drop_table(url, engine)
+
+
+def _drop_table(url: sa.URL, engine: sa.Engine) -> None:
+    try:
+        tables.metadata.drop_all(engine, checkfirst=True)
+    except sa_exc.DBAPIError as error:
+        raise _failed(
+            url,
+            "is left with the table instances, drop it by hand: it cannot be "
+            "dropped",
+            error,
+        ) from error
 
 
 def _run(url: sa.URL, statement: str) -> None:
