@@ -185,10 +185,10 @@ def instances_update(
         all
     :raises InvalidState: a state that Nova does not have
     :raises InvalidContext: the context leads to no cell database
-    :raises PartialUpdate: the database failed after some batches were
-        committed; it says how many rows are changed
-    :raises oslo_db.exception.DBError: the database failed before anything
-        was changed, or inside the caller's transaction
+    :raises PartialUpdate: the database failed at one of the batches; it says
+        how many rows are changed, which may be none
+    :raises oslo_db.exception.DBError: the candidates could not be read, or
+        the database failed inside the caller's transaction
     """
     given = guards.normalise(expected_vm_state, expected_task_state, expected)
     if not given and updated_before is None:

@@ -147,7 +147,7 @@ def _choice(
             f"{name} {given!r} is not accepted; {name} is one of "
             f"{', '.join(accepted)}, or None for NULL."
         )
-    return str(given)
+    return accepted[accepted.index(given)]
 
 
 def _text(
@@ -158,24 +158,26 @@ def _text(
 ) -> str:
     if not isinstance(given, str):
         raise _wrong_type(name, given, "a string", error)
-    if length is not None and len(given) > length:
+    # Not str(given): a subclass, an enum for one, may say anything there.
+    text: str = str.__str__(given)
+    if length is not None and len(text) > length:
         raise error(
-            f"{name} {_shortened(given)} has {len(given)} characters; the "
+            f"{name} {_shortened(text)} has {len(text)} characters; the "
             f"column holds {length}. Shorten it."
         )
     try:
-        size = len(given.encode())
+        size = len(text.encode())
     except UnicodeEncodeError:
         raise error(
-            f"{name} {_shortened(given)} has half of a surrogate pair in it, "
+            f"{name} {_shortened(text)} has half of a surrogate pair in it, "
             f"which no database stores. Decode the text it came from anew."
         ) from None
     if length is None and size > _MAX_TEXT_BYTES:
         raise error(
-            f"{name} {_shortened(given)} has more than {_MAX_TEXT_BYTES} "
+            f"{name} {_shortened(text)} has more than {_MAX_TEXT_BYTES} "
             f"bytes, which is what the column holds. Shorten it."
         )
-    return str(given)
+    return text
 
 
 def _boolean(name: str, given: Any, error: Callable[[str], Exception]) -> bool:

@@ -7,6 +7,7 @@ through :func:`masked`.
 
 import pathlib
 from typing import Final
+from urllib import parse
 
 import sqlalchemy as sa
 from sqlalchemy import exc as sa_exc
@@ -19,6 +20,7 @@ __all__ = [
     "masked",
     "parse_url",
     "require_file",
+    "require_name",
 ]
 
 MYSQL_DIALECTS: Final = frozenset({"mysql", "mariadb"})
@@ -27,9 +29,9 @@ server behind it."""
 
 _NOT_A_URL: Final = (
     "The database URL cannot be parsed. Give one like "
-    "mysql+pymysql://user:password@host/nova_cell1 or "
-    "sqlite:///path/to/cell1.db; special characters in user and password "
-    "must be percent-encoded (@ is %40, / is %2F)."
+    "mysql+pymysql://nova@db1/nova_cell1 (a password follows the user, after "
+    "a colon) or sqlite:///path/to/cell1.db; special characters in user and "
+    "password must be percent-encoded (@ is %40, / is %2F)."
 )
 
 _SUPPORTED: Final = MYSQL_DIALECTS | {"sqlite"}
@@ -66,6 +68,7 @@ def parse_url(url: str | sa.URL) -> sa.URL:
             f"MySQL, MariaDB (mysql+pymysql://, mariadb+pymysql://) and "
             f"SQLite (sqlite:///) are.{hint}"
         )
+    _refuse_parameters(parsed)
     _require_driver(parsed)
     return parsed
 
@@ -79,13 +82,45 @@ def require_file(url: sa.URL) -> None:
     name = url.database
     if url.get_backend_name() != "sqlite" or not name or name == ":memory:":
         return
-    if name.startswith("file:") or pathlib.Path(name).is_file():
+    if name.startswith("file:") and "uri" in url.query:
+        # SQLite's own kind of URL; the driver is given the rest of it too.
+        name = parse.unquote(parse.urlsplit(name).path)
+        if url.query.get("mode") == "memory" or name == ":memory:":
+            return
+    if pathlib.Path(name).is_file():
         return
     raise exceptions.UnsupportedDatabase(
         f"{masked(url)}: there is no such file. Give the path of a Nova cell "
         f"database; an absolute one has four slashes, "
         f"sqlite:////path/to/cell1.db."
     )
+
+
+def require_name(url: sa.URL) -> None:
+    """Refuse a URL of a server that does not say which database.
+
+    :param url: any parsed URL
+    :raises UnsupportedDatabase: MySQL or MariaDB, and no name
+    """
+    if url.get_backend_name() in MYSQL_DIALECTS and not url.database:
+        raise exceptions.UnsupportedDatabase(
+            f"{masked(url)}: this URL names no database. Add the name of the "
+            f"cell's, as in mysql+pymysql://nova@db1/nova_cell1."
+        )
+
+
+def _refuse_parameters(url: sa.URL) -> None:
+    if "autocommit" in url.query:
+        raise exceptions.UnsupportedDatabase(
+            f"{masked(url)}: with autocommit in the URL no transaction could "
+            f"be rolled back. Leave it out."
+        )
+    charset = str(url.query.get("charset", "utf8"))
+    if not charset.lower().startswith("utf8"):
+        raise exceptions.UnsupportedDatabase(
+            f"{masked(url)}: charset={charset} cannot carry every name that "
+            f"Nova stores. Leave it out, or use utf8mb4."
+        )
 
 
 def _require_driver(url: sa.URL) -> None:

@@ -11,12 +11,30 @@ import dataclasses
 import enum
 import random
 import time
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from oslo_db import exception as db_exc
 from sqlalchemy import exc as sa_exc
 
-__all__ = ["DEFAULT", "Policy", "Verdict", "as_oslo", "classify", "error_code"]
+__all__ = [
+    "DATABASE_ERRORS",
+    "DEFAULT",
+    "Policy",
+    "Verdict",
+    "as_oslo",
+    "classify",
+    "driver_error",
+    "error_code",
+    "reraise",
+]
+
+DATABASE_ERRORS: Final = (
+    db_exc.DBError,
+    sa_exc.DBAPIError,
+    sa_exc.TimeoutError,  # every connection of the pool is in use
+    sa_exc.PendingRollbackError,  # the transaction was lost before this call
+)
+"""What a statement can raise because of the database."""
 
 
 class Verdict(enum.Enum):
@@ -34,6 +52,7 @@ _CHANGED_RECORD: Final = 1020
 _RETRY: Final = _DEADLOCKS | {
     _CHANGED_RECORD,
     1040,  # too many connections: refused while connecting
+    1047,  # Galera: this node is not ready, and refused the statement
     1053,  # server shutdown in progress: answered instead of executing
     1927,  # connection was killed: answered instead of executing
     2002,  # cannot connect (socket)
@@ -48,7 +67,7 @@ _LOST: Final = frozenset(
         2055,  # lost, with a system error
     }
 )
-_CONNECTION: Final = frozenset({0, 1040, 1053, 1927, 2002, 2003, 2006}) | _LOST
+_CONNECTION: Final = _LOST | {0, 1040, 1047, 1053, 1927, 2002, 2003, 2006}
 
 # SQLite has no numbers in what Python 3.10 and older report; 3.11 has names.
 _SQLITE_BUSY: Final = ("SQLITE_BUSY", "SQLITE_LOCKED")
@@ -81,10 +100,10 @@ class Policy:
     jitter: Callable[[float, float], float] = random.uniform
 
     def __post_init__(self) -> None:
-        if self.max_attempts < 1:
+        if type(self.max_attempts) is not int or self.max_attempts < 1:
             raise ValueError(
-                f"max_attempts={self.max_attempts}: at least 1, the first "
-                f"attempt itself, is needed."
+                f"max_attempts={self.max_attempts!r}: give a whole number, "
+                f"at least 1, which is the first attempt itself."
             )
         if self.first_backoff_s < 0 or self.max_backoff_s < 0:
             raise ValueError(
@@ -102,9 +121,11 @@ class Policy:
         # not pay for a clock.
         began = 0.0 if self.max_elapsed_s is None else self.clock()
         yield 1
+        ceiling = self.first_backoff_s
         for number in range(2, self.max_attempts + 1):
-            ceiling = self.first_backoff_s * 2 ** (number - 2)
             self.sleep(self.jitter(0.0, min(ceiling, self.max_backoff_s)))
+            # Capped here as well: doubling without end overflows.
+            ceiling = min(ceiling * 2, self.max_backoff_s)
             if (
                 self.max_elapsed_s is not None
                 and self.clock() - began > self.max_elapsed_s
@@ -156,9 +177,9 @@ def classify(error: BaseException) -> Verdict:
     code = error_code(error)
     if isinstance(code, str):
         return Verdict.RETRY if code.startswith(_SQLITE_BUSY) else Verdict.FAIL
-    if code in _RETRY:
+    if code in _RETRY or isinstance(error, db_exc.DBDeadlock):
         return Verdict.RETRY
-    if code in _LOST or _is_disconnect(error):
+    if code in _LOST or _is_disconnect(error) or _is_garbled(error):
         return Verdict.LOST
     return Verdict.FAIL
 
@@ -176,7 +197,7 @@ def as_oslo(error: Exception) -> Exception:
         already, or has nothing to do with a database
     """
     kind: type[Exception]
-    if isinstance(error, sa_exc.TimeoutError):
+    if isinstance(error, (sa_exc.TimeoutError, sa_exc.PendingRollbackError)):
         kind = db_exc.DBConnectionError
     elif not isinstance(error, sa_exc.DBAPIError):
         return error
@@ -187,6 +208,8 @@ def as_oslo(error: Exception) -> Exception:
         kind = getattr(db_exc, "DBConsistencyError", db_exc.DBDeadlock)
     elif code in _CONNECTION or error.connection_invalidated:
         kind = db_exc.DBConnectionError
+    elif isinstance(error, sa_exc.DataError):
+        kind = db_exc.DBDataError
     else:
         # oslo.db's filters leave what they do not know as it was raised.
         kind = db_exc.DBError
@@ -197,3 +220,29 @@ def _is_disconnect(error: BaseException) -> bool:
     return isinstance(error, db_exc.DBConnectionError) or (
         isinstance(error, sa_exc.DBAPIError) and error.connection_invalidated
     )
+
+
+def _is_garbled(error: BaseException) -> bool:
+    """Say whether the answer could not be read at all.
+
+    What a server of MySQL says has a number. An error without one is the
+    driver's own, for instance PyMySQL's "Packet sequence number wrong", and
+    what the server made of the statement is not known.
+    """
+    origin = driver_error(error)
+    # PEP 249 gives every driver's errors a base of this name.
+    from_driver = "Error" in {base.__name__ for base in type(origin).__mro__}
+    from_sqlite = type(origin).__module__.startswith("sqlite3")
+    return from_driver and not from_sqlite and error_code(origin) is None
+
+
+def reraise(error: Exception) -> NoReturn:
+    """Raise an error of the database as the oslo.db class it stands for.
+
+    :param error: as it was caught
+    :raises DBError: always
+    """
+    translated = as_oslo(error)
+    if translated is error:
+        raise error
+    raise translated from error

@@ -76,9 +76,18 @@ class CellContext:
         raises.
 
         :returns: the connection it runs on
+        :raises DBError: of oslo.db, for any error of the database in the
+            block or at the commit
         """
-        with self.db_connection.writer.connection.using(self) as connection:
-            yield connection
+        try:
+            with self.db_connection.writer.connection.using(
+                self
+            ) as connection:
+                yield connection
+        except retry.DATABASE_ERRORS as error:
+            # Galera refuses at the COMMIT, where nothing else would have
+            # translated it under mariadb://.
+            retry.reraise(error)
 
     def close(self) -> None:
         """Close the idle connections; the context stays usable."""
@@ -193,11 +202,6 @@ def joined(context: Any, manager: Any) -> Iterator[sa.Connection]:
     :returns: the connection of that transaction
     :raises InvalidContext: the open transaction is a reader's
     """
-    session = context.transaction_ctx.session
-    if session is not None:
-        # What the caller changed through the ORM before this call must
-        # reach the server before it, or its guards judge an older row.
-        session.flush()
     with contextlib.ExitStack() as stack:
         try:
             connection = stack.enter_context(
@@ -209,4 +213,9 @@ def joined(context: Any, manager: Any) -> Iterator[sa.Connection]:
                 "cannot write. Open it with the writer of the transaction "
                 "manager."
             ) from error
+        session = context.transaction_ctx.session
+        if session is not None:
+            # What the caller changed through the ORM before this call must
+            # reach the server before it, or its guards judge an older row.
+            session.flush()
         yield connection

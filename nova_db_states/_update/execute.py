@@ -8,11 +8,9 @@ uuid matches one row), and inside the transaction a caller has open.
 
 from collections.abc import Mapping
 import dataclasses
-from typing import Any, NoReturn
+from typing import Any
 
-from oslo_db import exception as db_exc
 import sqlalchemy as sa
-from sqlalchemy import exc as sa_exc
 
 from nova_db_states import exceptions
 from nova_db_states import guards
@@ -22,10 +20,7 @@ from nova_db_states._update import pools
 from nova_db_states._update import statement
 from nova_db_states._update import wire
 
-__all__ = ["DATABASE_ERRORS", "Update", "independent", "joined", "reraise"]
-
-# The last one is that of a pool whose connections are all in use.
-DATABASE_ERRORS = (db_exc.DBError, sa_exc.DBAPIError, sa_exc.TimeoutError)
+__all__ = ["Update", "independent", "joined"]
 
 Returned = Mapping[str, Any] | None
 
@@ -144,26 +139,35 @@ class _Attempt:
     def unknown(self) -> exceptions.UnknownUpdateOutcome:
         """Say that the outcome is not known, and what the row is now."""
         update = self.update
-        names = tuple(sorted({*update.values, "vm_state", "task_state"}))
-        try:
-            with self.cell.engine.connect() as connection:
-                row = _read(
-                    connection,
-                    statement.written(names),
-                    {"key_uuid": update.instance_uuid},
-                )
-        except DATABASE_ERRORS:
-            # The server is still away. That nothing is known has to be said
-            # all the same; the error that led here is the cause.
-            row = None
+        # The lost statement may still wait for the row on the server, and a
+        # read that locks queues behind it; where that takes too long, the
+        # row as it is now is better than nothing.
+        row = self._present(locking=True) or self._present(locking=False)
         return exceptions.UnknownUpdateOutcome(
             f"The connection was lost before the answer: whether instance "
-            f"{update.instance_uuid} was changed is not known. Read it again "
-            f"and decide from what is there.",
+            f"{update.instance_uuid} was changed is not known, and the "
+            f"server may still be about to. Read it again, once that server "
+            f"answers, and decide from what is there.",
             instance_uuid=update.instance_uuid,
             expected=_expected(update),
             actual=row,
         )
+
+    def _present(self, *, locking: bool) -> dict[str, Any] | None:
+        update = self.update
+        names = {*update.values, "vm_state", "task_state", "deleted"}
+        select = statement.written(
+            tuple(sorted(names)), scoped=update.shape.scoped, locking=locking
+        )
+        try:
+            with self.cell.engine.begin() as connection:
+                row = _read(connection, select, update.conditions())
+        except retry.DATABASE_ERRORS:
+            # That nothing is known has to be said all the same; the error
+            # that led here is the cause.
+            return None
+        visible = row is not None and update.scope.shows(row["deleted"])
+        return row if visible else None
 
 
 def independent(
@@ -190,21 +194,21 @@ def independent(
             if count > 1:
                 raise _multiple(update, count, "none was changed")
             conflict = attempt.explain()
-        except DATABASE_ERRORS as caught:
+        except retry.DATABASE_ERRORS as caught:
             if (
                 attempt.in_doubt
                 and retry.classify(caught) is retry.Verdict.LOST
             ):
                 raise attempt.unknown() from caught
             if retry.classify(caught) is retry.Verdict.FAIL:
-                reraise(caught)
+                retry.reraise(caught)
             error = caught
             continue
         error = None
         if conflict is not None:
             raise conflict
     if error is not None:
-        reraise(error)
+        retry.reraise(error)
     raise _unexplained(update)
 
 
@@ -224,21 +228,9 @@ def joined(update: Update, connection: sa.Connection) -> Returned:
         if count > 1:
             raise _multiple(update, count, "roll this transaction back")
         conflict = _explain(connection, update, locking=True)
-    except DATABASE_ERRORS as caught:
-        reraise(caught)
+    except retry.DATABASE_ERRORS as caught:
+        retry.reraise(caught)
     raise conflict or _unexplained(update)
-
-
-def reraise(error: Exception) -> NoReturn:
-    """Raise an error of the database as the oslo.db class it stands for.
-
-    :param error: as it was caught
-    :raises DBError: always
-    """
-    translated = retry.as_oslo(error)
-    if translated is error:
-        raise error
-    raise translated from error
 
 
 def _update(connection: sa.Connection, update: Update) -> tuple[int, Returned]:

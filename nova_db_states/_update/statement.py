@@ -198,11 +198,23 @@ def judged(shape: Shape, *, locking: bool) -> sa.Select[Any]:
 
 
 @functools.lru_cache(maxsize=_CACHED_SHAPES)
-def written(names: tuple[str, ...]) -> sa.Select[Any]:
-    """Build the read of some columns after the update."""
-    return sa.select(*(_T.c[name] for name in names)).where(
+def written(
+    names: tuple[str, ...], *, scoped: bool = False, locking: bool = False
+) -> sa.Select[Any]:
+    """Build the read of some columns after the update.
+
+    :param names: the columns
+    :param scoped: leave out the rows of other projects
+    :param locking: wait for whoever is changing the row
+    """
+    select = sa.select(*(_T.c[name] for name in names)).where(
         _T.c.uuid == sa.bindparam("key_uuid")
     )
+    if scoped:
+        select = select.where(
+            _T.c.project_id == sa.bindparam("scope_project_id")
+        )
+    return select.with_for_update() if locking else select
 
 
 @functools.lru_cache(maxsize=_CACHED_SHAPES)

@@ -9,6 +9,7 @@ Statements"; measured in ``benchmarks/``).
 """
 
 from collections.abc import Callable, Iterator, Mapping
+import contextlib
 import dataclasses
 import datetime
 import functools
@@ -101,8 +102,8 @@ def joined(plan: Sweep, connection: sa.Connection) -> int:
             plan.change(connection, ids)
             for ids in _batches(plan.candidates(connection))
         )
-    except execute.DATABASE_ERRORS as caught:
-        execute.reraise(caught)
+    except retry.DATABASE_ERRORS as caught:
+        retry.reraise(caught)
 
 
 def independent(plan: Sweep, cell: pools.Cell, policy: retry.Policy) -> int:
@@ -117,8 +118,8 @@ def independent(plan: Sweep, cell: pools.Cell, policy: retry.Policy) -> int:
     """
     try:
         ids = _retried(plan.candidates, cell, policy, reading=True)
-    except execute.DATABASE_ERRORS as caught:
-        execute.reraise(caught)
+    except retry.DATABASE_ERRORS as caught:
+        retry.reraise(caught)
     changed = 0
     for batch in _batches(ids):
         try:
@@ -128,9 +129,16 @@ def independent(plan: Sweep, cell: pools.Cell, policy: retry.Policy) -> int:
                 policy,
                 reading=False,
             )
-        except execute.DATABASE_ERRORS as caught:
-            raise _partial(changed, len(batch), caught) from caught
+        except retry.DATABASE_ERRORS as caught:
+            raise _partial(changed, 0, caught) from caught
+        except _AnswerLost as caught:
+            lost = caught.args[0]
+            raise _partial(changed, len(batch), lost) from lost
     return changed
+
+
+class _AnswerLost(Exception):
+    """The connection was lost after a batch was sent; args: the error."""
 
 
 def _batches(ids: list[int]) -> Iterator[list[int]]:
@@ -150,32 +158,37 @@ def _retried(
     A batch whose answer is lost is not tried again: the rows it changed no
     longer fit, and the count would be wrong.
     """
-    harmless = {retry.Verdict.RETRY}
-    if reading:
-        harmless.add(retry.Verdict.LOST)
     for _ in policy.attempts():
+        sent = False
         try:
-            single = cell.single()
-            if single is not None:
-                with single.connect() as connection:
-                    return work(connection)
-            with cell.engine.begin() as connection:
+            with _committing(cell) as connection:
+                sent = not reading
                 return work(connection)
-        except execute.DATABASE_ERRORS as caught:
-            if retry.classify(caught) not in harmless:
+        except retry.DATABASE_ERRORS as caught:
+            verdict = retry.classify(caught)
+            if verdict is retry.Verdict.FAIL:
                 raise
+            if verdict is retry.Verdict.LOST and sent:
+                raise _AnswerLost(caught) from caught
             error = caught
     raise error
 
 
+def _committing(
+    cell: pools.Cell,
+) -> contextlib.AbstractContextManager[sa.Connection]:
+    """Open a connection that has committed when its block has ended."""
+    single = cell.single()
+    return cell.engine.begin() if single is None else single.connect()
+
+
 def _partial(
-    changed: int, batch: int, error: Exception
+    changed: int, in_doubt: int, error: Exception
 ) -> exceptions.PartialUpdate:
-    lost = retry.classify(error) is retry.Verdict.LOST
     doubt = (
-        f", and {batch} more may be, because the connection was lost before "
-        f"the answer"
-        if lost
+        f", and {in_doubt} more may be, because the connection was lost "
+        f"before the answer"
+        if in_doubt
         else ""
     )
     return exceptions.PartialUpdate(
@@ -183,5 +196,5 @@ def _partial(
         f"are changed and committed{doubt}. Call again with the same guards "
         f"to do the rest.",
         changed_so_far=changed,
-        in_doubt=batch if lost else 0,
+        in_doubt=in_doubt,
     )

@@ -18,6 +18,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 from sqlalchemy import exc as sa_exc
 
+from nova_db_states import retry
 from nova_db_states._update import statement
 
 __all__ = ["checkout", "send"]
@@ -85,15 +86,22 @@ def checkout(engine: sa.Engine) -> Iterator[Any]:
         connection = engine.raw_connection()
         yield connection
     except engine.dialect.loaded_dbapi.Error as error:
-        lost = engine.dialect.is_disconnect(
+        # An error without a number is no answer of the server's: what it
+        # has still to say would be read by the next user.
+        lost = retry.error_code(error) is None or engine.dialect.is_disconnect(
             error,
             None if connection is None else connection.dbapi_connection,
             None,
         )
         if connection is not None and lost:
             connection.invalidate(error)
-        raise sa_exc.DBAPIError(
-            None, None, error, connection_invalidated=lost
+        raise sa_exc.DBAPIError.instance(
+            "UPDATE instances",
+            None,
+            error,
+            engine.dialect.loaded_dbapi.Error,
+            connection_invalidated=lost,
+            dialect=engine.dialect,
         ) from error
     except BaseException:
         # An alarm or a killed greenlet may come between a statement and its

@@ -62,6 +62,7 @@ def test_an_answer_that_never_came(
             )
             for session in contention.lock_waits(mariadb_engine):
                 contention.kill(mariadb_engine, session)
+            other.rollback()
 
         with (
             contention.in_background(cut),
@@ -73,7 +74,6 @@ def test_an_answer_that_never_came(
                 {"task_state": None, "vm_state": "active"},
                 expected_task_state="spawning",
             )
-        other.rollback()
     assert caught.value.instance_uuid == instance
     assert caught.value.actual["task_state"] == "spawning"
     assert caught.value.expected == {"task_state": ("spawning",)}

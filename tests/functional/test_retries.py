@@ -7,7 +7,6 @@ of them.
 
 from collections.abc import Callable
 import threading
-import time
 
 from oslo_db import exception as db_exc
 import pytest
@@ -36,7 +35,7 @@ def test_a_lock_wait_is_tried_again(
         contention.update_row(other, instance, 1)
 
         def release() -> None:
-            time.sleep(1.3)
+            contention.wait_for(lambda: counted.waits >= 1)
             other.commit()
 
         with contention.in_background(release):

@@ -2,6 +2,7 @@
 """What a column accepts."""
 
 import datetime
+import enum
 from typing import Any
 import uuid
 
@@ -12,6 +13,24 @@ from nova_db_states import exceptions
 from nova_db_states import states
 
 CANONICAL = "2fd0c1c8-5b5e-4c0b-9d3a-0f4f9a1d7e11"
+
+
+class Host(str, enum.Enum):  # noqa: UP042 - what is under test
+    """What callers had before StrEnum; ``str()`` gives its qualified name."""
+
+    COMPUTE = "c1"
+    ADMIN = "admin"
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "bound"),
+    [("host", Host.COMPUTE, "c1"), ("locked_by", Host.ADMIN, "admin")],
+)
+def test_a_string_enum_is_its_value(name: str, given: str, bound: str) -> None:
+    """Whatever ``str()`` makes of a subclass, its text is what is meant."""
+    result = columns.value(name, given)
+    assert result == bound
+    assert type(result) is str
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,8 @@ from nova_db_states import exceptions
         ("mysql+pymysql://nova:SECRET@SECRET@db/cell", "percent-encoded"),
         ("postgresql://nova:SECRET@db/cell", "postgresql is not supported"),
         ("oracle://nova:SECRET@db/cell", "oracle is not supported"),
+        ("mysql+pymysql://u:SECRET@db/cell?autocommit=true", "rolled back"),
+        ("mysql+pymysql://u:SECRET@db/cell?charset=latin1", "utf8mb4"),
         ("mysql+nosuch://nova:SECRET@db/cell", "not installed"),
         ("mysql+mysqldb://nova:SECRET@db/cell", "not installed"),
         ("mysql+asyncmy://nova:SECRET@db/cell", "driver of mysql"),

@@ -51,6 +51,14 @@ def test_waits_double_up_to_a_cap() -> None:
     assert waits.slept == [0.25, 0.5, 1.0, 1.0, 1.0]
 
 
+def test_many_attempts() -> None:
+    """The wait stays at its cap, however often it is doubled."""
+    waits = Waits()
+    policy = waits.policy(max_attempts=2000, max_backoff_s=0.5)
+    assert len(list(policy.attempts())) == 2000
+    assert max(waits.slept) == 0.5
+
+
 def test_no_wait_without_a_second_attempt() -> None:
     """An attempt that succeeds neither sleeps nor looks at the clock."""
 
@@ -82,7 +90,12 @@ def test_the_default_never_waits_a_second_in_all() -> None:
 
 @pytest.mark.parametrize(
     "settings",
-    [{"max_attempts": 0}, {"first_backoff_s": -1}, {"max_backoff_s": -0.1}],
+    [
+        {"max_attempts": 2.5},
+        {"max_attempts": 0},
+        {"first_backoff_s": -1},
+        {"max_backoff_s": -0.1},
+    ],
 )
 def test_a_policy_that_makes_no_sense(settings: dict[str, Any]) -> None:
     """A wrong setting is named."""
@@ -99,6 +112,7 @@ def test_a_policy_that_makes_no_sense(settings: dict[str, Any]) -> None:
         (2006, retry.Verdict.RETRY, db_exc.DBConnectionError),
         (2003, retry.Verdict.RETRY, db_exc.DBConnectionError),
         (1927, retry.Verdict.RETRY, db_exc.DBConnectionError),
+        (1047, retry.Verdict.RETRY, db_exc.DBConnectionError),
         (2013, retry.Verdict.LOST, db_exc.DBConnectionError),
         (1054, retry.Verdict.FAIL, db_exc.DBError),
         (1290, retry.Verdict.FAIL, db_exc.DBError),
@@ -123,6 +137,23 @@ def test_sqlite_busy_is_tried_again() -> None:
     busy.sqlite_errorname = "SQLITE_BUSY"
     error = sa_exc.OperationalError("UPDATE", {}, busy)
     assert retry.classify(error) is retry.Verdict.RETRY
+
+
+def test_an_answer_that_cannot_be_read_is_a_lost_one() -> None:
+    """An error that no server numbered says nothing about the statement."""
+    garbled = pymysql.err.InternalError("Packet sequence number wrong")
+    error = sa_exc.InternalError("UPDATE", {}, garbled)
+    assert retry.classify(error) is retry.Verdict.LOST
+    assert (
+        retry.classify(db_exc.DBConnectionError(error)) is retry.Verdict.LOST
+    )
+
+
+def test_a_transaction_that_was_lost_before() -> None:
+    """What follows a lost connection in a transaction says the same."""
+    error = sa_exc.PendingRollbackError("invalid transaction")
+    assert isinstance(error, retry.DATABASE_ERRORS)
+    assert isinstance(retry.as_oslo(error), db_exc.DBConnectionError)
 
 
 def test_an_exhausted_pool_is_a_connection_that_cannot_be_had() -> None:
