@@ -11,7 +11,15 @@ from nova_db_states.demo import runner
 from nova_db_states.demo import verdict
 from nova_db_states.demo import writes
 
-__all__ = ["Figure", "as_mapping", "by_pair", "figures", "told", "verdict_of"]
+__all__ = [
+    "Figure",
+    "as_mapping",
+    "by_pair",
+    "figures",
+    "restarts",
+    "told",
+    "verdict_of",
+]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -105,6 +113,15 @@ def by_pair(result: runner.Result) -> tuple[tuple[str, int, int, int], ...]:
     return tuple(line for line in lines if line[1])
 
 
+def restarts(result: runner.Result) -> int:
+    """Count the races with a restart; both modes play the same ones.
+
+    :param result: of a run
+    :returns: how many have one in their plan
+    """
+    return sum(played.race.restart for played in result.direct.played)
+
+
 def told(
     result: runner.Result,
 ) -> tuple[verdict.Played, verdict.Played] | None:
@@ -194,6 +211,7 @@ def as_mapping(result: runner.Result) -> Mapping[str, Any]:
     return {
         "seed": result.settings.seed,
         "workers": result.settings.workers,
+        "restarts": restarts(result),
         "holds": result.holds,
         "verdict": verdict_of(result),
         "direct": dataclasses.asdict(result.direct.count),

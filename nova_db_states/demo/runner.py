@@ -6,6 +6,8 @@ import contextlib
 import dataclasses
 import multiprocessing
 from multiprocessing import connection as mp_connection
+from multiprocessing import forkserver
+import signal
 import time
 from typing import Any, Final
 
@@ -126,10 +128,7 @@ class _Slot:
 def _slots(
     url: str, count: int, kinds: Sequence[type[saves.Saves]]
 ) -> Iterator[list[_Slot]]:
-    # The server process imports everything once and has no engine and no
-    # thread; what is forked from it starts in milliseconds, and clean.
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["__main__", actor.__name__])
+    context = _fork_server()
     turn: saves.Turn = contextlib.nullcontext()
     if sa.make_url(url).get_backend_name() == "sqlite":
         turn = context.Lock()
@@ -154,6 +153,28 @@ def _slots(
                 process.kill()
                 process.join()
             process.close()
+
+
+def _fork_server() -> Any:
+    """Start the server process, and wait until it forks."""
+    # It imports everything once and has no engine and no thread; what is
+    # forked from it starts in milliseconds, and clean.
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["__main__", actor.__name__])
+    # Ctrl-C reaches every process of the terminal, those that still import
+    # included; the parent decides.
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.signal(signal.SIGINT, before)
+    # A player that is forked when the parent is gone would miss its lock and
+    # complain; this one needs nothing.
+    first = context.Process(target=int, daemon=True)
+    first.start()
+    first.join()
+    first.close()
+    return context
 
 
 def _slot(

@@ -75,6 +75,15 @@ def test_seed_decides_everything() -> None:
     assert len(uuids) == 200
 
 
+@pytest.mark.parametrize(("seed", "restarts"), [(1, 21), (2, 27), (7, 29)])
+def test_restarts_are_where_a_delete_waits(seed: int, restarts: int) -> None:
+    """A third of those with a waiting delete, not of all races."""
+    races = plan.draw(seed, 120)
+    assert sum(race.restart for race in races) == restarts
+    waiting = {plan.Pair.BUILD_DELETE, plan.Pair.STOP_DELETE}
+    assert {race.pair for race in races if race.restart} <= waiting
+
+
 def test_every_pair_is_in_a_round() -> None:
     """Eight races have every pair, and half of them are the story."""
     pairs = [race.pair for race in plan.draw(1, 8)]
@@ -227,10 +236,15 @@ def test_output(
         printed = json.loads(captured.out)
         assert printed["direct"]["lost"] == 1
         assert printed["guarded"]["lost"] == 0
+        assert printed["restarts"] == 1
         assert printed["told"]["direct"][-1]["row"] == "active / NULL"
     elif output == "csv":
         assert "resurrected,1,0\n" in captured.out
     else:
+        assert "in 1 of the races nova-compute is restarted" in " ".join(
+            captured.out.split()
+        )
+        assert captured.out.count("<- delete overwritten") == 2
         assert "still there: active / NULL" in captured.out
         assert "servers resurrected" in captured.out
         assert "seed 1" in captured.out
