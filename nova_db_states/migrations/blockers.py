@@ -62,7 +62,13 @@ _DBA_QUERY: Final = (
     "information_schema.processlist p ON p.id = t.trx_mysql_thread_id "
     "ORDER BY t.trx_started;"
 )
-
+# A lock without a transaction, such as FLUSH TABLES WITH READ LOCK and LOCK
+# TABLES take, is in none of InnoDB's tables.
+_DBA_LOCKS: Final = {
+    True: "information_schema.metadata_lock_info (after INSTALL SONAME "
+    "'metadata_lock_info')",
+    False: "performance_schema.metadata_locks",
+}
 
 _STATEMENT_WIDTH: Final = 80
 
@@ -121,9 +127,12 @@ def find(connection: sa.Connection) -> Blockers:
     user = connection.exec_driver_sql("SELECT CURRENT_USER()").scalar_one()
     return Blockers(
         (),
-        f"The grants of {_account(str(user))} do not show whose they are. A "
-        f"DBA sees them with: {_DBA_QUERY} or lets this command name them "
-        f"with: GRANT PROCESS ON *.* TO {_account(str(user))};",
+        f"The grants of {_account(str(user))} do not show who they are. A "
+        f"DBA sees open transactions with: {_DBA_QUERY} and those that hold "
+        f"a lock without one (LOCK TABLES, FLUSH TABLES WITH READ LOCK) with "
+        f"SHOW FULL PROCESSLIST and in {_DBA_LOCKS[is_mariadb]}; or lets "
+        f"this command name them with: GRANT PROCESS ON *.* TO "
+        f"{_account(str(user))};",
     )
 
 

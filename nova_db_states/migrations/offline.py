@@ -22,6 +22,14 @@ __all__ = ["DIALECTS", "statements"]
 DIALECTS: Final = ("mariadb", "mysql", "sqlite")
 """The dialects that statements can be written in without a database."""
 
+_NODE_BY_NODE: Final = (
+    "-- A node of a Galera cluster: run these once on every node in turn,\n"
+    "-- connected to it directly. It is desynced meanwhile; go on when its\n"
+    "-- wsrep_local_state_comment says Synced. Without the next line they\n"
+    "-- stop writes to the whole cluster.\n"
+    "SET SESSION wsrep_OSU_method = 'RSU';"
+)
+
 
 def statements(
     target: str | sa.Engine,
@@ -40,7 +48,7 @@ def statements(
     :param lock_timeout_s: as for :func:`upgrade`
     :param revisions: ``None`` for this package's
     :returns: statements, each with its semicolon; none if there is nothing
-        to do
+        to do. For a node of a Galera cluster they change that node alone
     :raises UnsupportedDatabase: the engine's database is not a Nova cell, or
         there is no such dialect
     :raises MigrationError: an index of our name is not ours
@@ -59,10 +67,12 @@ def statements(
         # A dialect's class is enough to compile; no driver is loaded.
         dialect = sa.make_url(f"{target}://").get_dialect()()
         table = index_.Table()
+        is_cluster = False
     else:
         with session.connected(target, lock_timeout_s) as connection:
             table = catalogue.read(connection)
             dialect = connection.dialect
+            is_cluster = catalogue.is_cluster(connection)
         entries = standing.of(table, chosen)
         if not down:
             standing.refuse_different(target, entries)
@@ -74,6 +84,8 @@ def statements(
     rendered = [_render(dialect, table, found, down=down) for found in chosen]
     if rendered and database.is_mysql(dialect):
         rendered[:0] = [f"{session.bounding(lock_timeout_s)};"]
+    if rendered and is_cluster:
+        rendered[:0] = [_NODE_BY_NODE]
     return tuple(rendered)
 
 

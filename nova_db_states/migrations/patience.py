@@ -22,8 +22,18 @@ from sqlalchemy import exc as sa_exc
 from nova_db_states import exceptions
 from nova_db_states import retry
 from nova_db_states.migrations import blockers
+from nova_db_states.migrations import catalogue
+from nova_db_states.migrations import index as index_
 
-__all__ = ["PATIENT", "Event", "Progress", "ignore", "run"]
+__all__ = [
+    "PATIENT",
+    "Event",
+    "Outcome",
+    "Progress",
+    "ignore",
+    "read_table",
+    "run",
+]
 
 LOG: Final = logging.getLogger(__name__)
 
@@ -60,6 +70,18 @@ class Event:
 
 
 Progress = Callable[[Event], None]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a change came to be there.
+
+    :ivar attempts: how often the statement was sent
+    :ivar by_us: false if somebody else made it, before or meanwhile
+    """
+
+    attempts: int
+    by_us: bool
 
 
 def ignore(event: Event) -> None:
@@ -103,8 +125,38 @@ _REMEDIES: Final[dict[int | str | None, str]] = {
     **dict.fromkeys((1317, 1927, 1969), _STOPPED),
     **dict.fromkeys((1021, 1034, 1114, 1878), _NO_SPACE),
     **dict.fromkeys((1290, 1792, 1836), _READ_ONLY),
-    "SQLITE_READONLY": "Give a user that may write the file and its folder.",
 }
+_SQLITE_READ_ONLY: Final = (
+    "Run it as a user that may write the file and its folder."
+)
+
+
+def read_table(
+    connection: sa.Connection, *, lock_timeout_s: int, policy: retry.Policy
+) -> index_.Table:
+    """Read the table, as patiently as it is changed.
+
+    An SQLite file that somebody holds exclusively cannot even be read.
+
+    :param connection: in autocommit, with the lock time-out set
+    :param lock_timeout_s: the time-out in seconds, for messages
+    :param policy: how often and how far apart
+    :returns: what the table has
+    :raises MigrationBlocked: it could not be read for locks
+    :raises UnsupportedDatabase: this is not a Nova cell
+    """
+    began = time.monotonic()
+    error: Exception | None = None
+    for _ in policy.attempts():
+        try:
+            return catalogue.read(connection)
+        except sa_exc.DBAPIError as caught:
+            if not _is_blocked(retry.error_code(caught)):
+                raise
+            error = caught
+    raise _blocked(
+        connection, index_.TABLE, began, lock_timeout_s, policy
+    ) from error
 
 
 def run(
@@ -117,7 +169,7 @@ def run(
     lock_timeout_s: int,
     policy: retry.Policy,
     progress: Progress,
-) -> int:
+) -> Outcome:
     """Make one change as often as it takes and the policy allows.
 
     :param connection: in autocommit, with the lock time-out set
@@ -129,7 +181,7 @@ def run(
     :param lock_timeout_s: the time-out in seconds, for messages
     :param policy: how often and how far apart
     :param progress: is told what happens
-    :returns: the number of attempts made, 0 if nothing was left to do
+    :returns: the attempts made, and whether the change is ours
     :raises MigrationBlocked: the lock could not be had; nothing was changed
     :raises MigrationError: the server refused, or the connection was lost
     """
@@ -139,14 +191,14 @@ def run(
         started = time.monotonic()
         try:
             if is_done():
-                return attempt - 1
+                return Outcome(attempt - 1, by_us=False)
             progress(Event(name, doing, attempt, policy.max_attempts))
             change()
         except (sa_exc.DBAPIError, db_exc.DBError) as caught:
             error = caught
             code = retry.error_code(caught)
             if code in _ALREADY and is_done():
-                return attempt
+                return Outcome(attempt, by_us=False)
             if not _is_blocked(code):
                 raise _refused(name, doing, caught) from caught
             progress(Event(name, "blocked", attempt, policy.max_attempts))
@@ -160,15 +212,29 @@ def run(
             )
         else:
             progress(Event(name, "done", attempt, policy.max_attempts))
-            return attempt
+            return Outcome(attempt, by_us=True)
+    raise _blocked(connection, name, began, lock_timeout_s, policy) from error
+
+
+def _blocked(
+    connection: sa.Connection,
+    name: str,
+    began: float,
+    lock_timeout_s: int,
+    policy: retry.Policy,
+) -> exceptions.MigrationBlocked:
     found = blockers.find(connection)
-    raise exceptions.MigrationBlocked(
-        f"{name}: other transactions kept the table instances locked for "
-        f"{time.monotonic() - began:.0f} s, {policy.max_attempts} attempts "
-        f"of {lock_timeout_s} s each; the index was not changed. "
-        f"{found.explanation}",
+    attempts = (
+        f"1 attempt of {lock_timeout_s} s"
+        if policy.max_attempts == 1
+        else f"{policy.max_attempts} attempts of {lock_timeout_s} s each"
+    )
+    return exceptions.MigrationBlocked(
+        f"{name}: others kept the table instances locked for "
+        f"{time.monotonic() - began:.0f} s, {attempts}; the index was not "
+        f"changed. {found.explanation}",
         blockers=found.lines,
-    ) from error
+    )
 
 
 def _is_blocked(code: int | str | None) -> bool:
@@ -184,6 +250,8 @@ def _refused(
     code = retry.error_code(error)
     text = str(retry.driver_error(error))
     remedy = _REMEDIES.get(code)
+    if str(code).startswith("SQLITE_READONLY"):
+        remedy = _SQLITE_READ_ONLY
     if remedy is None and retry.classify(error) is not retry.Verdict.FAIL:
         return exceptions.MigrationError(
             f"{name}: the connection was lost while {doing} it ({text}). The "

@@ -75,7 +75,9 @@ def upgrade(
     """
     wanted = history.up_to(history.known(revisions), to)
     with session.connected(engine, lock_timeout_s) as connection:
-        table = catalogue.read(connection)
+        table = patience.read_table(
+            connection, lock_timeout_s=lock_timeout_s, policy=policy
+        )
         entries = standing.of(table, wanted)
         standing.refuse_different(engine, entries)
         if any(entry.state != "present" for entry in entries):
@@ -124,7 +126,9 @@ def downgrade(
     known = history.known(revisions)
     unwanted = known[len(history.up_to(known, to)) :]
     with session.connected(engine, lock_timeout_s) as connection:
-        table = catalogue.read(connection)
+        table = patience.read_table(
+            connection, lock_timeout_s=lock_timeout_s, policy=policy
+        )
         entries = standing.of(table, unwanted)
         if any(table.named(entry.index) for entry in entries):
             _refuse_cluster(connection, allow_toi=allow_toi)
@@ -189,7 +193,7 @@ class _Work:
             operations.Operations.context(context),
             session.stopped_with_us(self.engine, self.connection),
         ):
-            attempts = patience.run(
+            outcome = patience.run(
                 self.connection,
                 revision.index.name,
                 "dropping" if down else "building",
@@ -199,7 +203,7 @@ class _Work:
                 policy=self.policy,
                 progress=self.progress,
             )
-        if attempts:
+        if outcome.by_us:
             action = "dropped" if down else "created"
         else:
             action = "absent" if down else "present"
@@ -207,7 +211,7 @@ class _Work:
             revision.revision,
             revision.index.name,
             action,
-            attempts,
+            outcome.attempts,
             time.monotonic() - began,
         )
 
@@ -226,6 +230,7 @@ def _refuse_cluster(connection: sa.Connection, *, allow_toi: bool) -> None:
         f"a Galera cluster (wsrep_on), where a change of the schema stops "
         f"writes to the whole cluster while it runs and lock time-outs do "
         f"not bound that. Nothing was changed. Give --galera=toi to run it "
-        f"so all the same, in a quiet hour, or let a DBA apply the output "
-        f"of nova-db-states db sql node by node."
+        f"so all the same, in a quiet hour, or let a DBA run the output of "
+        f"nova-db-states db sql, which changes one node at a time (RSU), on "
+        f"each node."
     )

@@ -40,7 +40,8 @@ def connected(
     :param lock_timeout_s: whole seconds, at least 1
     :returns: yields the connection; no pool gets it back with its settings
     :raises MigrationError: ``lock_timeout_s`` is no such number
-    :raises UnsupportedDatabase: an SQLite file that is not there
+    :raises UnsupportedDatabase: an SQLite file that is not there, or a URL
+        without the name of a database
     """
     if type(lock_timeout_s) is not int or lock_timeout_s < 1:
         raise exceptions.MigrationError(
@@ -48,6 +49,7 @@ def connected(
             f"least 1; the servers count in seconds."
         )
     database.require_file(engine.url)
+    database.require_name(engine.url)
     with engine.connect().execution_options(
         isolation_level="AUTOCOMMIT"
     ) as connection:
@@ -74,10 +76,11 @@ def connected(
 def stopped_with_us(
     engine: sa.Engine, connection: sa.Connection
 ) -> Iterator[None]:
-    """On Ctrl-C, stop the statement on the server too.
+    """When this process is to end, stop the statement on the server too.
 
     A server does not notice that its client has gone, and would finish an
-    index that nobody waits for any more.
+    index that nobody waits for any more. Ctrl-C arrives as an exception by
+    itself; whoever wants that of another signal raises ``SystemExit``.
 
     :param engine: opens the connection that stops the other
     :param connection: runs the statement

@@ -20,12 +20,13 @@ def _engine(url: str) -> sa.Engine:
     return sa.create_engine(url, poolclass=pool.NullPool)
 
 
-def test_sqlite_blocked(nova_sqlite_url: str) -> None:
+@pytest.mark.parametrize("mode", ["IMMEDIATE", "EXCLUSIVE"])
+def test_sqlite_blocked(nova_sqlite_url: str, mode: str) -> None:
     """A writer that holds an SQLite file is waited for just as long."""
     engine = _engine(nova_sqlite_url)
     once = dataclasses.replace(migrations.PATIENT, max_attempts=1)
     with _engine(nova_sqlite_url).connect() as connection:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        connection.exec_driver_sql(f"BEGIN {mode}")
         began = time.monotonic()
         with pytest.raises(exceptions.MigrationBlocked, match="fuser"):
             migrations.upgrade(engine, lock_timeout_s=1, policy=once)
@@ -58,7 +59,8 @@ def test_galera(
     with engine.begin() as connection:
         connection.exec_driver_sql(str(statement))
     assert len(migrations.missing(engine)) == 1
-    assert len(migrations.statements(engine)) == 2
+    by_node = migrations.statements(engine)
+    assert by_node[0].endswith("SET SESSION wsrep_OSU_method = 'RSU';")
     with pytest.raises(exceptions.UnsupportedDatabase, match="--galera=toi"):
         migrations.upgrade(engine)
     assert len(migrations.missing(engine)) == 1
@@ -70,3 +72,16 @@ def test_galera(
     with pytest.raises(exceptions.UnsupportedDatabase, match="--galera=toi"):
         migrations.downgrade(engine)
     assert migrations.downgrade(engine, allow_toi=True)[0].action == "dropped"
+    # What a DBA runs node by node is not replicated, and does the same.
+    _run_by_hand(engine, by_node)
+    assert migrations.missing(engine) == ()
+    _run_by_hand(engine, migrations.statements(engine, down=True))
+    assert len(migrations.missing(engine)) == 1
+
+
+def _run_by_hand(engine: sa.Engine, statements: tuple[str, ...]) -> None:
+    with engine.connect() as connection:
+        for statement in statements:
+            connection.exec_driver_sql(statement)
+        method = connection.exec_driver_sql("SELECT @@wsrep_OSU_method")
+        assert method.scalar_one() == "RSU"
