@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import contextlib
 import logging
 import sys
-from typing import TextIO
+from typing import Final, TextIO
 
 from rich import console as rich_console
 from rich import progress as rich_progress
@@ -14,6 +14,8 @@ from nova_db_states import migrations
 from nova_db_states.cmd import targets
 
 __all__ = ["Display", "shown"]
+
+_PREFIX: Final = "nova_db_states_"
 
 
 class Display:
@@ -37,9 +39,10 @@ class Display:
         def show(event: migrations.Event) -> None:
             self._bars.update(
                 self._task,
-                description=f"cell {target.cell}: {event.index} "
-                f"{event.doing}, attempt {event.attempt} of "
-                f"{event.max_attempts}",
+                # Short enough for 80 columns.
+                description=f"{target.cell}: {event.doing} "
+                f"{event.index.removeprefix(_PREFIX)}, attempt "
+                f"{event.attempt}/{event.max_attempts}",
             )
 
         return show

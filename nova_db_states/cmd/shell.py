@@ -3,7 +3,7 @@
 
 Results go to standard output, everything else to standard error. Exit code 0:
 done, or what was asked about holds. 1: it does not hold. 2: wrong usage, or
-it could not be found out.
+it could not be found out. 128 and a signal's number: the signal ended it.
 """
 
 import argparse
@@ -59,6 +59,21 @@ def one_line(error: object) -> str:
     return f"{type(error).__name__}: {error}. --debug shows where."
 
 
+def _discreet(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    """Let a parser mask the passwords in what it complains about.
+
+    :param parser: any
+    :returns: the same
+    """
+    complain = parser.error
+
+    def error(message: str) -> NoReturn:
+        complain(scrubbed(message))
+
+    parser.error = error  # type: ignore[method-assign]
+    return parser
+
+
 class _Scrubbing(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         if isinstance(record.msg, BaseException):
@@ -106,13 +121,13 @@ class App(cliff_app.App):
             "Exit codes: 0 done; 1 what was asked about does not hold; 2 "
             "wrong usage, or it could not run."
         )
-        return parser
+        return _discreet(parser)
 
     def configure_logging(self) -> None:
         """Log to standard error, and to a file if one is given.
 
         Other packages are heard there from WARNING on; with ``--verbose``
-        from DEBUG on, as in the file.
+        given twice from DEBUG on, as in the file.
         """
         verbose = self.options.verbose_level
         console = logging.StreamHandler(self.stderr)
@@ -120,11 +135,17 @@ class App(cliff_app.App):
             {0: logging.WARNING, 1: logging.INFO}.get(verbose, logging.DEBUG)
         )
         console.setFormatter(_Scrubbing(self.CONSOLE_MESSAGE_FORMAT))
-        if verbose <= self.DEFAULT_VERBOSE_LEVEL:
+        if verbose <= self.DEFAULT_VERBOSE_LEVEL + 1:
             console.addFilter(_ours_or_serious)
         self.handlers.append(console)
         if self.options.log_file:
-            log_file = logging.FileHandler(self.options.log_file)
+            try:
+                log_file = logging.FileHandler(self.options.log_file)
+            except OSError as error:
+                self.parser.error(
+                    f"argument --log-file: {self.options.log_file}: "
+                    f"{error.strerror}"
+                )
             log_file.setFormatter(_Scrubbing(self.LOG_FILE_MESSAGE_FORMAT))
             self.handlers.append(log_file)
         root = logging.getLogger()
@@ -135,6 +156,8 @@ class App(cliff_app.App):
     def interact(self) -> NoReturn:
         """Answer a call without a command with the help, as wrong usage."""
         self.parser.print_help(self.stderr)
+        names = sorted(name for name, _ in self.command_manager)
+        self.stderr.write(f"\nCommands: {', '.join(names)}\n")
         raise SystemExit(EXIT_CANNOT_RUN)
 
     def run_subcommand(self, argv: list[str]) -> int:
@@ -162,6 +185,18 @@ class App(cliff_app.App):
         if isinstance(self.failure, Exception):
             return EXIT_CANNOT_RUN
         return result
+
+    def prepare_to_run_command(self, cmd: cliff_command.Command) -> None:
+        """Make sure that the command's own parser shows no password.
+
+        :param cmd: the command
+        """
+        make = cmd.get_parser
+
+        def discreet(prog_name: str) -> argparse.ArgumentParser:
+            return _discreet(make(prog_name))
+
+        cmd.get_parser = discreet  # type: ignore[method-assign]
 
     def clean_up(
         self,

@@ -28,6 +28,11 @@ LOG: Final = logging.getLogger(__name__)
 
 DB_URL_VARIABLE: Final = "NOVA_DB_STATES_DB_URL"
 
+# Options of Nova that a URL may sensibly refer to.
+_REFERABLE: Final = frozenset(
+    {"my_ip", "my_block_storage_ip", "host", "state_path", "pybasedir"}
+)
+
 _CELL_MAPPINGS: Final = sa.text(
     "SELECT uuid, name, database_connection FROM cell_mappings ORDER BY id"
 )
@@ -43,16 +48,28 @@ class Target:
 
     :ivar cell: the cell's name, its UUID if it has none, ``-`` for a URL
         given by hand
-    :ivar url: its URL, password included
+    :ivar url: its URL, password included; ``None`` if it has none of use
+    :ivar error: why not
     """
 
     cell: str
-    url: sa.URL
+    url: sa.URL | None
+    error: Exception | None = None
 
     @property
     def shown(self) -> str:
         """The URL as it may be shown."""
-        return database.masked(self.url)
+        return "-" if self.url is None else database.masked(self.url)
+
+    def engine(self) -> sa.Engine:
+        """Make an engine for it.
+
+        :returns: the engine; nothing is connected yet
+        :raises NovaDBStatesError: the URL cannot be used
+        """
+        if self.url is None:
+            raise self.error or TargetError(f"Cell {self.cell} has no URL.")
+        return engine(self.url)
 
 
 def resolve(
@@ -68,10 +85,12 @@ def resolve(
     :param config_dirs: folders of such files
     :param environ: the environment; its variable counts when no option is
         given
-    :returns: the cells in the order of ``cell_mappings``, at least one
+    :returns: the cells in the order of ``cell_mappings``, at least one; one
+        whose URL cannot be used has an error in its place
     :raises TargetError: nothing or too much is given, or a file is missing,
         or no cell is mapped
-    :raises UnsupportedDatabase: a URL that cannot be used
+    :raises UnsupportedDatabase: ``db`` or the URL of the API database cannot
+        be used
     """
     configured = bool(config_files or config_dirs)
     if db and configured:
@@ -124,6 +143,10 @@ def _read_config(
     ]
     try:
         conf(arguments, project="nova", default_config_files=[])
+    except cfg.ConfigFileParseError as error:
+        # Its text has the line, and that may be one with a password: neither
+        # it nor what it came from is shown.
+        raise TargetError(_unparsed(error)) from None
     except cfg.Error as error:
         raise TargetError(
             f"The configuration cannot be read: {error} Give Nova's own "
@@ -132,16 +155,47 @@ def _read_config(
     return conf
 
 
+def _unparsed(error: cfg.ConfigFileParseError) -> str:
+    cause = error.__context__
+    reason = getattr(cause, "msg", "not parsed")
+    return (
+        f"{error.config_file}, line {getattr(cause, 'lineno', 'unknown')}: "
+        f"{reason}. Give Nova's own files as Nova reads them."
+    )
+
+
+def _option(conf: cfg.ConfigOpts, group: str, name: str) -> str | None:
+    """Read an option.
+
+    :raises TargetError: it refers to an option that is not known here
+    """
+    try:
+        value: str | None = getattr(conf[group], name)
+    except cfg.Error as error:
+        # A "$" in a password looks just like a reference, so only what is
+        # certainly none of one is shown.
+        found = getattr(error, "opt_name", None)
+        what = f"${found}" if found in _REFERABLE else "something"
+        raise TargetError(
+            f"[{group}] {name} refers to {what} with a $, and of Nova's "
+            f"options only those of the database are known here. Put the "
+            f"value in its place; a $ that is meant as such is written $$."
+        ) from None
+    return value
+
+
 def _cells(conf: cfg.ConfigOpts) -> tuple[Target, ...]:
     """Read the cells, the disabled ones too: their rows are Nova's as well."""
-    if not conf.api_database.connection:
+    api_connection = _option(conf, "api_database", "connection")
+    if not api_connection:
         raise TargetError(
             "[api_database] connection is not set in these files. Add the "
             "file that has it (Nova reads several), or give --db URL for "
             "one cell."
         )
     api_url = _with_parameters(
-        database.parse_url(conf.api_database.connection), conf.api_database
+        database.parse_url(api_connection),
+        _option(conf, "api_database", "connection_parameters"),
     )
     rows = _read_mappings(api_url)
     if not rows:
@@ -150,18 +204,29 @@ def _cells(conf: cfg.ConfigOpts) -> tuple[Target, ...]:
             f"nova-manage cell_v2 list_cells to see the cells, or give --db "
             f"URL for one database."
         )
-    return tuple(
-        Target(
-            row["name"] or row["uuid"],
-            _with_parameters(
-                _cell_url(row, conf.database.connection), conf.database
-            ),
+    default = _option(conf, "database", "connection")
+    parameters = _option(conf, "database", "connection_parameters")
+    return tuple(_target(row, default, parameters) for row in rows)
+
+
+def _target(
+    row: Mapping[Any, Any], default: str | None, parameters: str | None
+) -> Target:
+    """Make the target of one cell; that a URL is of no use is its own."""
+    cell = row["name"] or row["uuid"]
+    try:
+        return Target(
+            cell, _with_parameters(_cell_url(row, default), parameters)
         )
-        for row in rows
-    )
+    except (exceptions.NovaDBStatesError, sa_exc.ArgumentError) as error:
+        return Target(cell, None, error)
 
 
 def _read_mappings(api_url: sa.URL) -> Sequence[Mapping[Any, Any]]:
+    try:
+        database.require_file(api_url)
+    except exceptions.UnsupportedDatabase as error:
+        raise TargetError(f"[api_database] connection: {error}") from error
     api = engine(api_url)
     try:
         with api.connect() as connection:
@@ -174,22 +239,21 @@ def _read_mappings(api_url: sa.URL) -> Sequence[Mapping[Any, Any]]:
         ) from error
 
 
-def _with_parameters(url: sa.URL, group: Any) -> sa.URL:
+def _with_parameters(url: sa.URL, parameters: str | None) -> sa.URL:
     """Add what oslo.db adds to every URL that it connects to."""
-    if not group.connection_parameters:
+    if not parameters:
         return url
-    return url.update_query_string(group.connection_parameters, append=True)
+    return url.update_query_string(parameters, append=True)
 
 
 def _cell_url(row: Mapping[Any, Any], default: str | None) -> sa.URL:
-    cell = row["name"] or row["uuid"]
-    url = row["database_connection"]
+    url: str = row["database_connection"]
     if default is None:
         if "{" in url:
             raise TargetError(
-                f"Cell {cell}: its database_connection is a template, and "
-                f"[database] connection, which fills it in, is not set in "
-                f"these files. Add the file that has it."
+                "Its database_connection is a template, and [database] "
+                "connection, which fills it in, is not set in these files. "
+                "Add the file that has it."
             )
     else:
         filled = fill_in(url, default)
@@ -198,16 +262,11 @@ def _cell_url(row: Mapping[Any, Any], default: str | None) -> sa.URL:
                 "Cell %s: its database_connection cannot be filled in from "
                 "[database] connection and is used as it stands, as Nova "
                 "does.",
-                cell,
+                row["name"] or row["uuid"],
             )
         else:
             url = filled
-    try:
-        return database.parse_url(url)
-    except exceptions.UnsupportedDatabase as error:
-        raise exceptions.UnsupportedDatabase(
-            f"Cell {cell}: {error}"
-        ) from error
+    return database.parse_url(url)
 
 
 def fill_in(template: str, default: str) -> str | None:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 import concurrent.futures
 import contextlib
 import dataclasses
+import json
 import pathlib
 import signal
 import subprocess
@@ -25,6 +26,7 @@ from nova_db_states import api
 from nova_db_states import exceptions
 from nova_db_states import migrations
 from nova_db_states import retry
+from tests.resources import builds
 from tests.resources import mariadb
 from tests.resources import rows
 from tests.resources import schema
@@ -115,24 +117,12 @@ def _open_transaction(url: str) -> Iterator[int]:
         )
 
 
-def _wait_for_build(server: mariadb.MariaDBServer, state: str) -> int:
-    """Wait until an index is being built, and give its connection."""
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
-        found = server.execute(
-            "SELECT id FROM information_schema.processlist"
-            " WHERE info LIKE 'ALTER TABLE instances ADD%%' AND state LIKE %s",
-            state,
-        )
-        if found:
-            return int(str(found[0][0]))
-        time.sleep(0.002)
-    raise AssertionError(f"no ALTER TABLE was seen in the state {state}")
-
-
 def _start_upgrade(url: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "nova_db_states.cmd.shell", "db", "upgrade"],
+        [
+            *(sys.executable, "-m", "nova_db_states.cmd.shell"),
+            *("db", "upgrade", "-f", "json"),
+        ],
         env={"NOVA_DB_STATES_DB_URL": url},
         cwd=pathlib.Path(__file__).parents[2],
         stdout=subprocess.PIPE,
@@ -159,6 +149,7 @@ def test_blocked(nova_user: sa.Engine, url: str) -> None:
     assert caught.value.blockers == ()
     message = str(caught.value)
     assert "information_schema.innodb_trx" in message
+    assert "SHOW FULL PROCESSLIST" in message
     assert "GRANT PROCESS ON *.* TO 'nova'@'%';" in message
     assert _states(url) == ["missing"]
     assert [step.action for step in migrations.upgrade(nova_user)] == [
@@ -307,16 +298,16 @@ def test_blocked_at_the_end(server: mariadb.MariaDBServer, url: str) -> None:
     """
     engine = _engine(url)
     upgrade = _upgrade_aside(engine, max_attempts=1)
-    _wait_for_build(server, "altering table")
+    builds.wait_for_build(server, "altering table")
     with _open_transaction(url):
-        _wait_for_build(server, "Waiting for table metadata lock")
+        builds.wait_for_build(server, "Waiting for table metadata lock")
         with pytest.raises(exceptions.MigrationBlocked, match="not changed"):
             upgrade.result(timeout=30)
         assert _states(url) == ["missing"]
     upgrade = _upgrade_aside(engine)
-    _wait_for_build(server, "altering table")
+    builds.wait_for_build(server, "altering table")
     with _open_transaction(url):
-        _wait_for_build(server, "Waiting for table metadata lock")
+        builds.wait_for_build(server, "Waiting for table metadata lock")
         time.sleep(1)
     [step] = upgrade.result(timeout=30)
     assert (step.action, step.attempts > 1) == ("created", True)
@@ -326,7 +317,7 @@ def test_blocked_at_the_end(server: mariadb.MariaDBServer, url: str) -> None:
 def test_client_killed(server: mariadb.MariaDBServer, url: str) -> None:
     """The same command again ends with the index, whatever came of it."""
     killed = _start_upgrade(url)
-    _wait_for_build(server, "altering table")
+    builds.wait_for_build(server, "altering table")
     killed.kill()
     killed.communicate()
     again = _start_upgrade(url)
@@ -337,22 +328,29 @@ def test_client_killed(server: mariadb.MariaDBServer, url: str) -> None:
     _check_table(url)
 
 
-def test_interrupted(server: mariadb.MariaDBServer, url: str) -> None:
-    """Ctrl-C stops the server's part too: no index turns up afterwards."""
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
+)
+def test_interrupted(
+    server: mariadb.MariaDBServer, url: str, number: signal.Signals
+) -> None:
+    """It stops the server's part too: no index turns up afterwards."""
     interrupted = _start_upgrade(url)
-    _wait_for_build(server, "altering table")
-    interrupted.send_signal(signal.SIGINT)
-    _, stderr = interrupted.communicate(timeout=30)
-    assert interrupted.returncode == 130
+    builds.wait_for_build(server, "altering table")
+    interrupted.send_signal(number)
+    stdout, stderr = interrupted.communicate(timeout=30)
+    assert interrupted.returncode == 128 + number
+    assert "interrupted" in stdout
+    assert "interrupted: run it again" in stderr
     assert "Traceback" not in stderr
-    _wait_until_quiet(server)
+    builds.wait_until_quiet(server)
     assert _states(url) == ["missing"]
 
 
 def test_server_killed(server: mariadb.MariaDBServer, url: str) -> None:
     """A crash in the middle leaves nothing half made, and that is said."""
     running = _start_upgrade(url)
-    _wait_for_build(server, "altering table")
+    builds.wait_for_build(server, "altering table")
     server.kill()
     stdout, stderr = running.communicate(timeout=60)
     server.restart()
@@ -370,18 +368,10 @@ def test_two_at_once(server: mariadb.MariaDBServer, url: str) -> None:
     first, second = _start_upgrade(url), _start_upgrade(url)
     outputs = [one.communicate(timeout=60) for one in (first, second)]
     assert [first.returncode, second.returncode] == [0, 0], outputs
+    answers = [json.loads(stdout)[0]["Result"] for stdout, _ in outputs]
+    assert sorted(answers) == ["created", "present"]
     assert _states(url) == ["present"]
-    _wait_until_quiet(server)
-
-
-def _wait_until_quiet(server: mariadb.MariaDBServer) -> None:
-    deadline = time.monotonic() + 20
-    while server.execute(
-        "SELECT 1 FROM information_schema.processlist"
-        " WHERE info LIKE 'ALTER TABLE instances%%'"
-    ):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    builds.wait_until_quiet(server)
 
 
 def _check_table(url: str) -> None:

@@ -160,6 +160,16 @@ def _cli(
     return code, captured.out, captured.err
 
 
+def _run_script(url: str, script: str) -> None:
+    """Run what was printed on one connection, as the server's client does."""
+    engine = sa.create_engine(sa.make_url(url).set(database=""))
+    with engine.connect() as connection:
+        for statement in script.splitlines():
+            if not statement.startswith("--"):
+                connection.exec_driver_sql(statement)
+    engine.dispose()
+
+
 def test_every_cell_is_walked(
     deployment: Deployment, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -173,6 +183,11 @@ def test_every_cell_is_walked(
     code, out, err = _cli(capfd, "db", "sql", config)
     assert code == 0
     assert out.count("ALTER TABLE instances ADD INDEX") == 3
+    _run_script(deployment.cells["cell0"], out)
+    code, again, err = _cli(capfd, "db", "sql", config)
+    assert again.count("-- nothing to do") == 3
+    _, down, _ = _cli(capfd, "db", "sql", "--down", config)
+    _run_script(deployment.cells["cell0"], down)
 
     code, out, err = _cli(capfd, "db", "upgrade", "-f", "json", config)
     assert (code, err) == (0, "")
