@@ -19,6 +19,8 @@ exclude_patterns = ["admin/index-evidence.rst"]
 # The theme's own license notice names another license.
 templates_path = ["_templates"]
 nitpicky = True
+# Options are written with two hyphens, also where help texts are included.
+smartquotes = False
 nitpick_ignore_regex = [
     # Other projects' names; nothing is fetched while building.
     ("py:.*", r"(sa|sqlalchemy|enginefacade|oslo_db)\..*"),
