@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The documentation: its examples run, and it leaves nothing out."""
 
+import collections
 from collections.abc import Iterator
 import contextlib
 import doctest
@@ -15,6 +16,7 @@ import textwrap
 from typing import Any, Final
 
 import pytest
+from rich import table as rich_table
 import sqlalchemy as sa
 
 from nova_db_states import api
@@ -22,6 +24,12 @@ from nova_db_states import exceptions
 from nova_db_states import retry
 from nova_db_states import states
 from nova_db_states import tables
+from nova_db_states.cmd import demo as demo_command
+from nova_db_states.demo import plan
+from nova_db_states.demo import report
+from nova_db_states.demo import runner
+from nova_db_states.demo import saves
+from nova_db_states.demo import verdict
 from tests.unit import public_api
 
 _ROOT: Final = pathlib.Path(__file__).parents[2]
@@ -152,6 +160,44 @@ def _code_blocks(page: pathlib.Path, language: str) -> list[str]:
         re.MULTILINE,
     )
     return [textwrap.dedent(block) for block in blocks]
+
+
+def _headings(table: rich_table.Table) -> str:
+    return " ".join(str(column.header) for column in table.columns).strip()
+
+
+def test_readme_shows_the_demo_as_it_is() -> None:
+    """What does not differ from run to run is what the demo prints now."""
+    shown = _code_blocks(_README, "text")[0]
+    lines = {" ".join(line.split()) for line in shown.splitlines()}
+    races = plan.draw(runner.Settings().seed, runner.Settings().races)
+    preface = demo_command._PREFACE.format(
+        races=len(races), restarts=sum(race.restart for race in races)
+    )
+    assert " ".join(shown.split()).startswith(f"{preface} Race ")
+    nothing = runner.Mode("", (), (), verdict.count((), 0.0))
+    result = runner.Result(runner.Settings(), nothing, nothing)
+    row = saves.Row(1, None, None, None, 0)
+    told = verdict.Played(races[0], (), (), row)
+    tables_shown = [
+        demo_command._summary(result),
+        demo_command._pairs(result),
+        *(
+            demo_command._timeline(title, told, wide=True)
+            for title in demo_command._TITLES.values()
+        ),
+    ]
+    for table in tables_shown:
+        assert {str(table.title), _headings(table)} <= lines
+    assert demo_command._OVERWRITTEN in lines
+    for figure in report.figures(result):
+        line = rf"{figure.title} [\d.]+ [\d.]+ {re.escape(figure.meaning)}"
+        assert any(re.fullmatch(line.strip(), each) for each in lines), line
+    for pair, count in collections.Counter(
+        str(race.pair) for race in races
+    ).items():
+        line = rf"{pair} {count} \d+ 0"
+        assert any(re.fullmatch(line, each) for each in lines), line
 
 
 def _public_names() -> dict[str, list[str]]:
