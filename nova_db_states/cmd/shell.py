@@ -59,7 +59,7 @@ def one_line(error: object) -> str:
     return f"{type(error).__name__}: {error}. --debug shows where."
 
 
-def _discreet(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+def _masking(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
     """Let a parser mask the passwords in what it complains about.
 
     :param parser: any
@@ -121,7 +121,7 @@ class App(cliff_app.App):
             "Exit codes: 0 done; 1 what was asked about does not hold; 2 "
             "wrong usage, or it could not run."
         )
-        return _discreet(parser)
+        return _masking(parser)
 
     def configure_logging(self) -> None:
         """Log to standard error, and to a file if one is given.
@@ -193,10 +193,10 @@ class App(cliff_app.App):
         """
         make = cmd.get_parser
 
-        def discreet(prog_name: str) -> argparse.ArgumentParser:
-            return _discreet(make(prog_name))
+        def masking(prog_name: str) -> argparse.ArgumentParser:
+            return _masking(make(prog_name))
 
-        cmd.get_parser = discreet  # type: ignore[method-assign]
+        cmd.get_parser = masking  # type: ignore[method-assign]
 
     def clean_up(
         self,

@@ -204,3 +204,12 @@ def test_no_handler_is_left(cell: str) -> None:
     before = list(logging.getLogger().handlers)
     shell.main(["db", "check", "--db", cell])
     assert logging.getLogger().handlers == before
+
+
+@pytest.mark.parametrize(("option", "noise"), [("-v", False), ("-vv", True)])
+def test_other_packages_are_heard_on_demand(
+    option: str, cell: str, capsys: pytest.CaptureFixture[str], *, noise: bool
+) -> None:
+    """What a reader of -v wants to know is what this program does."""
+    shell.main([option, "db", "upgrade", "--db", cell])
+    assert ("found extension" in capsys.readouterr().err) is noise

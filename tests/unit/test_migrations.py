@@ -2,6 +2,7 @@
 """What an index must look like, without any database."""
 
 import pathlib
+import sqlite3
 
 import pytest
 import sqlalchemy as sa
@@ -13,6 +14,7 @@ from nova_db_states import tables
 from nova_db_states.migrations import ddl
 from nova_db_states.migrations import history
 from nova_db_states.migrations import index
+from nova_db_states.migrations import patience
 
 STATES = index.StateIndex(("deleted", "vm_state", "task_state"))
 NAME = "nova_db_states_deleted_vm_state_task_state"
@@ -253,3 +255,12 @@ def test_lock_timeout_is_whole_seconds(seconds: object) -> None:
     engine = sa.create_engine("sqlite://")
     with pytest.raises(exceptions.MigrationError, match="whole seconds"):
         migrations.upgrade(engine, lock_timeout_s=seconds)  # type: ignore[arg-type]
+
+
+def test_every_read_only_file_has_its_remedy() -> None:
+    """SQLite says why a file cannot be written at the end of the name."""
+    origin = sqlite3.OperationalError("attempt to write a readonly database")
+    origin.sqlite_errorname = "SQLITE_READONLY_DIRECTORY"
+    error = sa.exc.OperationalError("CREATE INDEX", {}, origin)
+    refused = patience._refused(NAME, "building", error)
+    assert "may write the file and its folder" in str(refused)
