@@ -182,7 +182,10 @@ class UnknownUpdateOutcome(InstanceError):
     """The connection was lost when the change may already have been made.
 
     Neither success nor failure can be claimed. ``actual`` holds the row as it
-    is now as far as it could be read, else it is empty; decide from that.
+    was found afterwards, by a read that waits for whoever is changing it; it
+    is empty where that could not be read. A statement that was still on its
+    way through the network then may be executed even later: where that
+    matters, read again before you decide.
     """
 
 

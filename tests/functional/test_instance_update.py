@@ -196,7 +196,7 @@ class User:
     def __init__(self, context: api.CellContext, project_id: str) -> None:
         self.db_connection = context.db_connection
         self.is_admin = False
-        self.user_id = "user"
+        self.user_id: str | None = "user"
         self.project_id = project_id
 
 
@@ -209,6 +209,10 @@ def test_an_ordinary_user_sees_own_rows_only(
     with pytest.raises(exceptions.InstanceNotFound) as caught:
         api.instance_update(User(context, "yours"), instance, {"progress": 2})
     assert "active" not in str(caught.value)
+    # Without a user it is a service's context, as in Nova.
+    service = User(context, "yours")
+    service.user_id = None
+    api.instance_update(service, instance, {"launch_index": 3})
     admin = User(context, "yours")
     admin.is_admin = True
     api.instance_update(admin, instance, {"progress": 3})

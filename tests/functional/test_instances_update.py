@@ -3,6 +3,7 @@
 
 import datetime
 import threading
+import types
 from typing import Any
 
 from oslo_utils import timeutils
@@ -155,6 +156,25 @@ def test_refused(
     with pytest.raises(kind, match=says):
         api.instances_update(context, **call)
     assert changed(cell_engine) == set()
+
+
+def test_an_ordinary_user_changes_own_rows_only(
+    context: api.CellContext, cell_engine: sa.Engine
+) -> None:
+    """A sweep stays within the project of whoever asks for it."""
+    own = rows.insert_instance(cell_engine, project_id="mine")
+    rows.insert_instance(cell_engine, project_id="yours")
+    user = types.SimpleNamespace(
+        db_connection=context.db_connection,
+        is_admin=False,
+        user_id="user",
+        project_id="mine",
+    )
+    assert (
+        api.instances_update(user, {"progress": 1}, expected_task_state=None)
+        == 1
+    )
+    assert changed(cell_engine) == {own}
 
 
 def test_two_sweeps_share_the_rows(
