@@ -68,9 +68,8 @@ class Demo(cliff_command.Command):
 
     It needs no Nova and no server: it makes Nova's table instances in a
     temporary SQLite file. A delete waits until the build, or the stop, is
-    over; in about a third of the races where one waits, which is every fifth
-    race, nova-compute is restarted meanwhile, as in an upgrade, and goes by
-    what the row says.
+    over; in about one of five races nova-compute is restarted meanwhile, as
+    in an upgrade, and goes by what the row says.
 
     Exit code 0: direct saves did damage and guarded updates did none. 1: not
     so. 2: it could not run.
