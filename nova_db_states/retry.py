@@ -240,7 +240,7 @@ def reraise(error: Exception) -> NoReturn:
     """Raise an error of the database as the oslo.db class it stands for.
 
     :param error: as it was caught
-    :raises DBError: always
+    :raises oslo_db.exception.DBError: always
     """
     translated = as_oslo(error)
     if translated is error:

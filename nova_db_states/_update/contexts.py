@@ -76,7 +76,7 @@ class CellContext:
         raises.
 
         :returns: the connection it runs on
-        :raises DBError: of oslo.db, for any error of the database in the
+        :raises oslo_db.exception.DBError: for any error of the database in the
             block or at the commit
         """
         try:
