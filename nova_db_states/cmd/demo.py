@@ -83,7 +83,7 @@ class Demo(cliff_command.Command):
             metavar="URL",
             default=os.environ.get(DB_URL_VARIABLE),
             help="an empty scratch database, such as "
-            "mysql+pymysql://user:password@host/scratch; it is made if it is "
+            "mysql+pymysql://nova@db1/scratch; it is made if it is "
             "missing, refused if it has any table, and left as it was "
             f"found (default: {DB_URL_VARIABLE} in the environment, or else "
             "a temporary SQLite file)",
@@ -95,7 +95,7 @@ class Demo(cliff_command.Command):
             default=_DEFAULTS.races,
             help="races in each mode; from 8 on every pair is among them; "
             "very few may show no damage at all, which is exit code 1 "
-            "(default: %(default)s)",
+            f"(default: {_DEFAULTS.races})",
         )
         parser.add_argument(
             "--workers",
@@ -103,21 +103,22 @@ class Demo(cliff_command.Command):
             type=_at_least_one,
             default=_DEFAULTS.workers,
             help="races at the same time, two processes each (default: "
-            "%(default)s)",
+            f"{_DEFAULTS.workers})",
         )
         parser.add_argument(
             "--seed",
             metavar="NUMBER",
             type=int,
             default=_DEFAULTS.seed,
-            help="another number plays other moments (default: %(default)s)",
+            help="another number plays other moments (default: "
+            f"{_DEFAULTS.seed})",
         )
         parser.add_argument(
             "-f",
             "--format",
             choices=("table", "json", "csv"),
             default="table",
-            help="how to print the result (default: %(default)s)",
+            help="how to print the result (default: table)",
         )
         return parser
 

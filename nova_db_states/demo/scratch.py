@@ -27,9 +27,9 @@ _TABLE_EXISTS = 1050
 _UNKNOWN_DATABASE = 1049
 _ACCEPTED = (
     "Accepted are an empty database on a server "
-    "(mysql+pymysql://user:password@host/scratch; it is made if it is "
+    "(mysql+pymysql://nova@db1/scratch; it is made if it is "
     "missing) and an SQLite file that does not exist yet "
-    "(sqlite:////tmp/scratch.db). Without --db a temporary file is used."
+    "(sqlite:////path/to/scratch.db). Without --db a temporary file is used."
 )
 _GRANTS = (
     "The demo needs CREATE, DROP, INDEX, SELECT, INSERT and UPDATE on its "
