@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Doing one thing to every cell database, whatever becomes of the others."""
 
+import abc
 import argparse
 from collections.abc import Callable, Iterable, Iterator, Sequence
 import logging
@@ -179,6 +180,7 @@ class DbLister(lister.Lister):
             yield (target.cell, target.shown, *row)
             result = "not begun"
 
+    @abc.abstractmethod
     def failure_row(self, result: str, message: str) -> Row:
         """Give the row of a database that has no other.
 
@@ -186,7 +188,6 @@ class DbLister(lister.Lister):
         :param message: in a sentence
         :returns: the columns after cell and database
         """
-        raise NotImplementedError
 
     def _failed(
         self, target: targets.Target, error: Exception, code: int

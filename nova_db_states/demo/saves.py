@@ -21,6 +21,7 @@ transaction of its enginefacade, under its ``wrap_db_retry``. What Nova reads
 and writes in other tables than ``instances`` is left out; it decides nothing.
 """
 
+import abc
 from collections.abc import Mapping
 import contextlib
 import dataclasses
@@ -154,7 +155,7 @@ class Saves(Protocol):
         """Mark the row as deleted, or raise why not."""
 
 
-class _Reads:
+class _Reads(abc.ABC):
     def __init__(self, url: str, turn: Turn) -> None:
         self.context: Any = api.connect(url)
         self.turn = turn
@@ -179,9 +180,9 @@ class _Reads:
         with contextlib.suppress(exceptions.InstanceNotFound):
             self.write(server, _NOTHING)
 
+    @abc.abstractmethod
     def write(self, server: Server, write: Write) -> None:
         """Make one write, or raise why not."""
-        raise NotImplementedError
 
 
 class GuardedSaves(_Reads):
