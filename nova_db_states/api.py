@@ -65,12 +65,13 @@ def connect(
     :param max_connections: connections in autocommit that this context holds
         at most, beside the pool for transactions
     :returns: a context for every function of this project that takes one
-    :raises UnsupportedDatabase: the URL cannot be used, or names an SQLite
-        file that is not there
+    :raises UnsupportedDatabase: the URL cannot be used, names no database, or
+        names an SQLite file that is not there
     :raises InvalidUpdate: ``max_connections`` is not at least 1, or
         ``retry_policy`` not a policy
     """
     parsed = database.parse_url(url)
+    database.require_name(parsed)
     database.require_file(parsed)
     return contexts.CellContext(
         parsed,

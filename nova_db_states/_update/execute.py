@@ -195,12 +195,10 @@ def independent(
                 raise _multiple(update, count, "none was changed")
             conflict = attempt.explain()
         except retry.DATABASE_ERRORS as caught:
-            if (
-                attempt.in_doubt
-                and retry.classify(caught) is retry.Verdict.LOST
-            ):
+            verdict = retry.classify(caught)
+            if verdict is retry.Verdict.LOST and attempt.in_doubt:
                 raise attempt.unknown() from caught
-            if retry.classify(caught) is retry.Verdict.FAIL:
+            if verdict is retry.Verdict.FAIL:
                 retry.reraise(caught)
             error = caught
             continue

@@ -70,6 +70,8 @@ def _masking(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
     def error(message: str) -> NoReturn:
         complain(scrubbed(message))
 
+    # Neither argparse nor cliff lets an application name its parser class
+    # for every command.
     parser.error = error  # type: ignore[method-assign]
     return parser
 
@@ -196,6 +198,8 @@ class App(cliff_app.App):
         def masking(prog_name: str) -> argparse.ArgumentParser:
             return _masking(make(prog_name))
 
+        # The only place where cliff hands over a command before its parser
+        # is used.
         cmd.get_parser = masking  # type: ignore[method-assign]
 
     def clean_up(

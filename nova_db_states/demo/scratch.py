@@ -23,6 +23,7 @@ from nova_db_states import tables
 
 __all__ = ["opened", "said"]
 
+_SHOWN_NAMES = 3
 _TABLE_EXISTS = 1050
 _UNKNOWN_DATABASE = 1049
 _ACCEPTED = (
@@ -114,8 +115,8 @@ def _on_server(url: sa.URL) -> Iterator[None]:
     if names:
         raise exceptions.UnsupportedDatabase(
             f"{database.masked(url)} is not empty: it has "
-            f"{', '.join(sorted(names)[:3])}"
-            f"{' and more' if len(names) > 3 else ''}"  # noqa: PLR2004
+            f"{', '.join(sorted(names)[:_SHOWN_NAMES])}"
+            f"{' and more' if len(names) > _SHOWN_NAMES else ''}"
             f"{_looks_like(set(names))}. The demo never touches what it did "
             f"not make. {_ACCEPTED}"
         )

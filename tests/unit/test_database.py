@@ -22,6 +22,8 @@ from nova_db_states import exceptions
         ("oracle://nova:SECRET@db/cell", "oracle is not supported"),
         ("mysql+pymysql://u:SECRET@db/cell?autocommit=true", "rolled back"),
         ("mysql+pymysql://u:SECRET@db/cell?charset=latin1", "utf8mb4"),
+        ("mysql+pymysql://nova:SECRET@db", "names no database"),
+        ("mariadb+pymysql://nova:SECRET@db/", "names no database"),
         ("mysql+nosuch://nova:SECRET@db/cell", "not installed"),
         ("mysql+mysqldb://nova:SECRET@db/cell", "not installed"),
         ("mysql+asyncmy://nova:SECRET@db/cell", "driver of mysql"),
