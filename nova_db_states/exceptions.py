@@ -20,6 +20,7 @@ __all__ = [
     "InstanceUpdateConflict",
     "InvalidContext",
     "InvalidGuard",
+    "InvalidMap",
     "InvalidState",
     "InvalidUpdate",
     "MigrationBlocked",
@@ -94,6 +95,24 @@ class InvalidContext(InvalidRequest):
 
 class UnsupportedDatabase(InvalidRequest):
     """The URL, its dialect or the schema behind it is not a Nova cell."""
+
+
+class InvalidMap(NovaDBStatesError):
+    """A state map contradicts itself; raised where it is declared.
+
+    :ivar problems: what is wrong, one line each, with the states in it
+    """
+
+    def __init__(self, message: str, *, problems: tuple[str, ...]) -> None:
+        super().__init__(message)
+        self.problems = problems
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild_map, (str(self), self.problems)
+
+
+def _rebuild_map(message: str, problems: tuple[str, ...]) -> InvalidMap:
+    return InvalidMap(message, problems=problems)
 
 
 class InstanceError(NovaDBStatesError):

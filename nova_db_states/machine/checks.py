@@ -1,0 +1,220 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What must hold of a map; judged where it is declared.
+
+Each check yields one line for each thing that is wrong, with the states in
+it. What they demand is what users of Nova rely on: whatever happens to a
+server, it can be deleted, and nothing it is in lasts forever unnoticed.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from nova_db_states import exceptions
+from nova_db_states import states
+from nova_db_states.machine import atlas
+from nova_db_states.machine import model
+from nova_db_states.machine import notation
+from nova_db_states.machine import vocabulary
+
+__all__ = ["require"]
+
+State = notation.State
+Check = Callable[[atlas.Atlas], Iterator[str]]
+
+_MAY_LEAVE_DELETING: Final = frozenset(
+    {
+        "delete",
+        "soft_delete",
+        "reclaim (periodic)",
+        "restore",
+        "confirm resize",
+        "confirm resize, cross-cell",
+        atlas.OVERRIDE,
+    }
+)
+"""Who may end a delete: itself, its opposite, the administrator, and Nova's
+confirm of a resize inside a delete, which clears ``deleting`` for a
+moment."""
+
+
+def require(made: atlas.Atlas) -> None:
+    """Judge a map.
+
+    :param made: what :func:`atlas.build` made
+    :raises InvalidMap: anything does not hold; ``problems`` has a line each
+    """
+    problems = tuple(line for check in _CHECKS for line in check(made))
+    if problems:
+        raise exceptions.InvalidMap(
+            "The state map contradicts itself:\n  " + "\n  ".join(problems),
+            problems=problems,
+        )
+
+
+def _boots(made: atlas.Atlas) -> Iterator[str]:
+    if notation.ABSENT not in made.leaving:
+        yield "nothing leads from (none): no server could ever be booted"
+
+
+def _every_start_is_reached(made: atlas.Atlas) -> Iterator[str]:
+    vm_seen = {state.vm_state for state in made.states}
+    task_seen = {state.task_state for state in made.states}
+    seen = {*made.states, notation.ABSENT}
+    for action in made.actions.values():
+        for write in action.writes:
+            change = write.change
+            if not any(change.starts_from(state) for state in seen):
+                yield f"{action.name}: nothing leads to a start of '{change}'"
+            if change.universal or "!" in change.text or "*" in change.text:
+                continue
+            lost = [
+                str(name)
+                for name, reached in (
+                    *((vm, vm_seen) for vm in change.from_vm),
+                    *((task, task_seen) for task in change.from_task),
+                )
+                if name not in reached and name != notation.ABSENT.vm_state
+            ]
+            if lost:
+                yield (
+                    f"{action.name}: nothing leads to {', '.join(lost)}, "
+                    f"from which '{change}' starts"
+                )
+
+
+def _every_name_is_used(made: atlas.Atlas) -> Iterator[str]:
+    used = {name for state in made.states for name in state}
+    for name in (*states.VMState, *states.TaskState):
+        if (name in used) == (name in vocabulary.UNUSED):
+            what = "is written" if name in used else "is never reached"
+            yield f"{name} {what}, against what vocabulary.UNUSED says"
+
+
+def _delete_is_allowed_everywhere(made: atlas.Atlas) -> Iterator[str]:
+    for state in made.states:
+        wanted = State(state.vm_state, states.TaskState.DELETING)
+        if not any(
+            edge.to == wanted and edge.action == "delete"
+            for edge in made.leaving.get(state, ())
+        ):
+            yield f"{state}: delete is not allowed"
+
+
+def _delete_arrives(made: atlas.Atlas) -> Iterator[str]:
+    """Find states from which the row is never marked as deleted."""
+    ends = {
+        edge.from_
+        for edge in made.transitions
+        if edge.write.event is model.Event.DESTROY
+    }
+    arriving = set(ends)
+    new = list(ends)
+    while new:
+        for edge in made.entering.get(new.pop(), ()):
+            if edge.action != atlas.OVERRIDE and edge.from_ not in arriving:
+                arriving.add(edge.from_)
+                new.append(edge.from_)
+    for state in made.states:
+        if state not in arriving:
+            yield f"{state}: no way to deletion"
+
+
+def _transient_states_end(made: atlas.Atlas) -> Iterator[str]:
+    general = {"delete", "soft_delete", atlas.OVERRIDE}
+    for state in made.states:
+        if vocabulary.is_settled(state):
+            continue
+        if not any(edge.write.at_most_s for edge in made.entering[state]):
+            yield f"{state}: transient, and without a maximum age"
+        way_out = any(
+            edge.to != state and edge.action not in general
+            for edge in made.leaving.get(state, ())
+        )
+        in_delete = state.task_state in atlas.DELETING
+        if not way_out and not in_delete and not vocabulary.stranded(state):
+            yield f"{state}: transient, and nothing but a delete ends it"
+
+
+def _deletes_are_kept(made: atlas.Atlas) -> Iterator[str]:
+    for edge in made.transitions:
+        if (
+            edge.from_.task_state in atlas.DELETING
+            and edge.to.task_state != edge.from_.task_state
+            and edge.action not in _MAY_LEAVE_DELETING
+        ):
+            yield f"{edge}: overwrites a delete; declare it as a defect"
+
+
+def _actions_refer_to_each_other(made: atlas.Atlas) -> Iterator[str]:
+    for action in made.actions.values():
+        named = {
+            *action.overruled_by,
+            *(one for gap in action.gaps for one in gap.allowed or ()),
+        }
+        for name in sorted(named - made.actions.keys()):
+            yield f"{action.name}: there is no action {name!r}"
+
+
+def _failures_are_declared(made: atlas.Atlas) -> Iterator[str]:
+    """Find running states from which giving up leads nowhere."""
+    for action in made.actions.values():
+        if not action.on_failure:
+            continue
+        target = notation.parse(f"* / * -> {action.on_failure}")
+        for state in running(made, action):
+            if not any(
+                _gives_up(made, action.name, state, wanted)
+                for wanted in target.targets(state)
+            ):
+                yield (
+                    f"{action.name}: from {state} no failure leads to "
+                    f"'{action.on_failure}'"
+                )
+
+
+def running(made: atlas.Atlas, action: model.Action) -> list[State]:
+    """List the states with a task in which an action is under way.
+
+    :param made: the map
+    :param action: one of its actions
+    :returns: the states, each once, in the order of the map
+    """
+    return list(
+        dict.fromkeys(
+            edge.to
+            for edge in made.transitions
+            if edge.action == action.name
+            and edge.path is model.Path.SUCCESS
+            and edge.to.task_state is not None
+        )
+    )
+
+
+def _gives_up(
+    made: atlas.Atlas, name: str, state: State, wanted: State
+) -> bool:
+    """Say whether one or two failures lead from one state to another."""
+    steps = [
+        edge.to
+        for edge in made.leaving.get(state, ())
+        if edge.action == name and edge.path is model.Path.FAILURE
+    ]
+    return wanted in steps or any(
+        edge.to == wanted
+        for middle in steps
+        for edge in made.leaving.get(middle, ())
+        if edge.action == name and edge.path is model.Path.FAILURE
+    )
+
+
+_CHECKS: Final[tuple[Check, ...]] = (
+    _boots,
+    _every_start_is_reached,
+    _every_name_is_used,
+    _delete_is_allowed_everywhere,
+    _delete_arrives,
+    _transient_states_end,
+    _deletes_are_kept,
+    _actions_refer_to_each_other,
+    _failures_are_declared,
+)

@@ -1,0 +1,285 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Questions to the map."""
+
+from collections.abc import Iterable
+import difflib
+import heapq
+import itertools
+from typing import Any, Final
+
+from nova_db_states import columns
+from nova_db_states import exceptions
+from nova_db_states import states
+from nova_db_states.machine import atlas
+from nova_db_states.machine import instance
+from nova_db_states.machine import model
+from nova_db_states.machine import notation
+from nova_db_states.machine import vocabulary
+
+__all__ = [
+    "action",
+    "allowed_actions",
+    "describe",
+    "gaps",
+    "is_allowed",
+    "max_age_s",
+    "path",
+    "sources",
+    "stable",
+    "state",
+    "transient",
+    "transitions",
+]
+
+State = notation.State
+_MAP: Final = instance.MAP
+
+_COSTS: Final = {model.Path.SUCCESS: 1, model.Path.FAILURE: 1_000}
+
+
+def state(given: Any) -> State:
+    """Check a state.
+
+    :param given: a pair of ``vm_state`` and ``task_state``, ``None`` for
+        NULL; or a text like ``active / NULL`` or ``active``
+    :returns: the state
+    :raises InvalidState: a name that Nova does not have
+    :raises InvalidRequest: neither a pair nor such a text
+    """
+    if isinstance(given, str):
+        vm_state, _, task_state = (one.strip() for one in given.partition("/"))
+        given = (_none(vm_state), _none(task_state))
+    try:
+        vm_state, task_state = given
+    except (TypeError, ValueError):
+        raise exceptions.InvalidRequest(
+            f"{given!r} is no state: give (vm_state, task_state), like "
+            f"('active', None), or a text like 'active / powering-off'."
+        ) from None
+    if (vm_state, task_state) == notation.ABSENT:
+        return notation.ABSENT
+    return State(
+        columns.value("vm_state", vm_state),
+        columns.value("task_state", task_state),
+    )
+
+
+def _none(name: str) -> str | None:
+    return None if name in ("", "NULL", "None", "-") else name
+
+
+def action(name: str) -> model.Action:
+    """Give the declaration of an action.
+
+    :param name: as in the map
+    :returns: the action
+    :raises InvalidRequest: there is none of that name
+    """
+    found = _MAP.actions.get(name)
+    if found is None:
+        near = difflib.get_close_matches(str(name), _MAP.actions, cutoff=0.4)
+        raise exceptions.InvalidRequest(
+            f"There is no action {name!r}. Did you mean one of "
+            f"{', '.join(near or _MAP.actions)}?"
+        )
+    return found
+
+
+def transitions() -> tuple[model.Transition, ...]:
+    """List every edge of the map that is allowed.
+
+    :returns: the edges, in the order of their declaration
+    """
+    return _MAP.transitions
+
+
+def is_allowed(from_: Any, to: Any, *, action: str | None = None) -> bool:
+    """Say whether an action may lead from one state to another at once.
+
+    ``reset-state`` leads from everywhere to active and to error, by the
+    judgement of an administrator: it counts only where ``action`` names it.
+
+    :param from_: the state before, as for :func:`state`
+    :param to: the state after
+    :param action: ask for this action alone; ``None`` for any
+    :returns: whether the map has that edge
+    :raises InvalidState: a name that Nova does not have
+    :raises InvalidRequest: no such action, or not a state
+    """
+    before, after = state(from_), state(to)
+    return any(edge.to == after for edge in _leaving(before, action))
+
+
+def _leaving(before: State, name: str | None) -> Iterable[model.Transition]:
+    if name is not None:
+        action(name)
+    for edge in _edges(before):
+        if edge.action == name or (
+            name is None and edge.action != atlas.OVERRIDE
+        ):
+            yield edge
+
+
+def _edges(before: State) -> Iterable[model.Transition]:
+    """List what leads out of a state, also of one that nothing leads to.
+
+    Such a row is somebody's mistake, and must be deletable all the same.
+    """
+    known = _MAP.leaving.get(before)
+    if known is not None or before == notation.ABSENT:
+        return known or ()
+    return atlas.universal(_MAP, before)
+
+
+def allowed_actions(given: Any) -> tuple[str, ...]:
+    """Name the actions that may be asked for in a state.
+
+    :param given: as for :func:`state`
+    :returns: their names, in the order of the map
+    :raises InvalidState: a name that Nova does not have
+    :raises InvalidRequest: not a state
+    """
+    at = state(given)
+    return tuple(
+        one.name
+        for one in _MAP.actions.values()
+        if one.kind in (model.Kind.USER, model.Kind.ADMIN) and one.admits(at)
+    )
+
+
+def sources(to: Any, *, action: str | None = None) -> tuple[State, ...]:
+    """Find the states from which one write may lead somewhere.
+
+    :param to: the state after, as for :func:`state`; ``ANY`` for a column
+        that the write does not set
+    :param action: ask for this action alone; ``None`` for any but
+        ``reset-state``
+    :returns: the states, sorted
+    :raises InvalidState: a name that Nova does not have
+    :raises InvalidRequest: no such action, or not a pair
+    """
+    if not isinstance(to, tuple | list) or len(to) != 2:
+        raise exceptions.InvalidRequest(
+            f"{to!r} is no target: give (vm_state, task_state), with ANY "
+            f"for a column that the write does not set."
+        )
+    vm_state, task_state = (
+        one if one is states.ANY else columns.value(field, one)
+        for field, one in zip(("vm_state", "task_state"), to, strict=True)
+    )
+    found = []
+    for before in _MAP.states:
+        after = State(
+            before.vm_state if vm_state is states.ANY else vm_state,
+            before.task_state if task_state is states.ANY else task_state,
+        )
+        if any(edge.to == after for edge in _leaving(before, action)):
+            found.append(before)
+    return tuple(found)
+
+
+def stable() -> tuple[State, ...]:
+    """List the states that a server may stay in.
+
+    :returns: the states, sorted
+    """
+    return tuple(one for one in _MAP.states if vocabulary.is_settled(one))
+
+
+def transient() -> tuple[State, ...]:
+    """List the states in which something is being done, or about to be.
+
+    :returns: the states, sorted
+    """
+    return tuple(one for one in _MAP.states if not vocabulary.is_settled(one))
+
+
+def path(from_: Any, to: Any) -> tuple[model.Transition, ...] | None:
+    """Find the shortest way from one state to another.
+
+    Ways without a failure come first, however long; ``reset-state`` is no
+    way.
+
+    :param from_: the state before, as for :func:`state`
+    :param to: the state after
+    :returns: the edges of the way, none where both states are the same;
+        ``None`` where there is no way
+    :raises InvalidState: a name that Nova does not have
+    :raises InvalidRequest: not a state
+    """
+    start, end = state(from_), state(to)
+    tie = itertools.count()
+    heap: list[tuple[int, int, State, tuple[model.Transition, ...]]] = [
+        (0, next(tie), start, ())
+    ]
+    done = set()
+    while heap:
+        cost, _, at, way = heapq.heappop(heap)
+        if at == end:
+            return way
+        if at in done:
+            continue
+        done.add(at)
+        for edge in _leaving(at, None):
+            if edge.to not in done:
+                heapq.heappush(
+                    heap,
+                    (
+                        cost + _COSTS[edge.path],
+                        next(tie),
+                        edge.to,
+                        (*way, edge),
+                    ),
+                )
+    return None
+
+
+def max_age_s(given: Any) -> int | None:
+    """Say after how long a state counts as stuck.
+
+    :param given: as for :func:`state`
+    :returns: seconds; ``None`` for a state that a server may stay in
+    :raises InvalidState: a name that Nova does not have
+    :raises InvalidRequest: not a state
+    """
+    at = state(given)
+    if vocabulary.is_settled(at):
+        return None
+    ages = [edge.write.at_most_s for edge in _MAP.entering.get(at, ())]
+    if not any(ages):
+        # A state that no action leads to: as long as its task ever takes.
+        ages = [
+            edge.write.at_most_s
+            for edge in _MAP.transitions
+            if edge.to.task_state == at.task_state
+        ]
+    return max((age for age in ages if age), default=model.MOMENT_S)
+
+
+def describe(given: Any) -> str:
+    """Say in one line what a state means.
+
+    :param given: as for :func:`state`
+    :returns: a sentence or two
+    :raises InvalidState: a name that Nova does not have
+    :raises InvalidRequest: not a state
+    """
+    return vocabulary.describe(state(given))
+
+
+def gaps(given: Any) -> tuple[tuple[model.Action, model.Gap], ...]:
+    """Find what may be going on in a state although its row does not say so.
+
+    :param given: as for :func:`state`
+    :returns: each action with the gap of it that looks like this
+    :raises InvalidState: a name that Nova does not have
+    :raises InvalidRequest: not a state
+    """
+    at = state(given)
+    found = []
+    for one in _MAP.actions.values():
+        for gap in one.gaps:
+            vm_states, task_states = notation.pattern(gap.states)
+            if at.vm_state in vm_states and at.task_state in task_states:
+                found.append((one, gap))
+    return tuple(found)
