@@ -3,6 +3,7 @@
 
 from collections.abc import Iterable
 import difflib
+import functools
 import heapq
 import itertools
 from typing import Any, Final
@@ -47,8 +48,8 @@ def state(given: Any) -> State:
     :raises InvalidRequest: neither a pair nor such a text
     """
     if isinstance(given, str):
-        vm_state, _, task_state = (one.strip() for one in given.partition("/"))
-        given = (_none(vm_state), _none(task_state))
+        names = (one.strip() for one in given.partition("/")[::2])
+        given = tuple(_none(name) for name in names)
     try:
         vm_state, task_state = given
     except (TypeError, ValueError):
@@ -56,7 +57,7 @@ def state(given: Any) -> State:
             f"{given!r} is no state: give (vm_state, task_state), like "
             f"('active', None), or a text like 'active / powering-off'."
         ) from None
-    if (vm_state, task_state) == notation.ABSENT:
+    if vm_state == notation.ABSENT.vm_state and task_state is None:
         return notation.ABSENT
     return State(
         columns.value("vm_state", vm_state),
@@ -158,22 +159,35 @@ def sources(to: Any, *, action: str | None = None) -> tuple[State, ...]:
     :raises InvalidState: a name that Nova does not have
     :raises InvalidRequest: no such action, or not a pair
     """
-    if not isinstance(to, tuple | list) or len(to) != 2:
+    try:
+        vm_state, task_state = to
+    except (TypeError, ValueError):
         raise exceptions.InvalidRequest(
             f"{to!r} is no target: give (vm_state, task_state), with ANY "
             f"for a column that the write does not set."
-        )
-    vm_state, task_state = (
-        one if one is states.ANY else columns.value(field, one)
-        for field, one in zip(("vm_state", "task_state"), to, strict=True)
+        ) from None
+    return _sources(
+        _target("vm_state", vm_state),
+        _target("task_state", task_state),
+        action,
     )
+
+
+def _target(field: str, given: Any) -> Any:
+    return given if given is states.ANY else columns.value(field, given)
+
+
+@functools.cache
+def _sources(
+    vm_state: Any, task_state: Any, name: str | None
+) -> tuple[State, ...]:
     found = []
     for before in _MAP.states:
         after = State(
             before.vm_state if vm_state is states.ANY else vm_state,
             before.task_state if task_state is states.ANY else task_state,
         )
-        if any(edge.to == after for edge in _leaving(before, action)):
+        if any(edge.to == after for edge in _leaving(before, name)):
             found.append(before)
     return tuple(found)
 
