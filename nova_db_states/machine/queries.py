@@ -20,9 +20,12 @@ from nova_db_states.machine import vocabulary
 __all__ = [
     "action",
     "allowed_actions",
+    "defects",
     "describe",
+    "entering",
     "gaps",
     "is_allowed",
+    "leaving",
     "max_age_s",
     "path",
     "sources",
@@ -130,6 +133,40 @@ def _edges(before: State) -> Iterable[model.Transition]:
     if known is not None or before == notation.ABSENT:
         return known or ()
     return atlas.universal(_MAP, before)
+
+
+def leaving(given: Any) -> tuple[model.Transition, ...]:
+    """List the edges out of a state, those of ``reset-state`` too.
+
+    :param given: as for :func:`state`
+    :returns: the edges, in the order of the map
+    :raises InvalidState: a name that Nova does not have
+    :raises InvalidRequest: not a state
+    """
+    return tuple(_edges(state(given)))
+
+
+def entering(given: Any) -> tuple[model.Transition, ...]:
+    """List the edges into a state, those of ``reset-state`` too.
+
+    :param given: as for :func:`state`
+    :returns: the edges, in the order of the map
+    :raises InvalidState: a name that Nova does not have
+    :raises InvalidRequest: not a state
+    """
+    return _MAP.entering.get(state(given), ())
+
+
+def defects(given: Any) -> tuple[model.Transition, ...]:
+    """List what Nova writes over a state and nobody should.
+
+    :param given: as for :func:`state`
+    :returns: the edges, each with the reason in ``write.defect``
+    :raises InvalidState: a name that Nova does not have
+    :raises InvalidRequest: not a state
+    """
+    at = state(given)
+    return tuple(edge for edge in _MAP.defects if edge.from_ == at)
 
 
 def allowed_actions(given: Any) -> tuple[str, ...]:
