@@ -18,7 +18,7 @@ LAYERS: Final = (
     ("exceptions", "states", "tables", "conf"),
     ("columns", "database"),
     ("guards", "retry", "machine"),
-    ("_update", "migrations"),
+    ("_update", "drift", "migrations"),
     ("api",),
     ("actions", "demo"),
     ("nova", "cmd"),

@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reads a tree of Nova's source, without importing any of it."""
+
+import ast
+from collections.abc import Iterator
+import pathlib
+import re
+from typing import Final
+
+from nova_db_states.drift import sites
+from nova_db_states.drift import source
+from nova_db_states.drift import values
+from nova_db_states.drift import vocabulary
+
+__all__ = ["scan"]
+
+_FIELDS: Final = "objects/fields.py"
+_VM_STATES: Final = "compute/vm_states.py"
+_TASK_STATES: Final = "compute/task_states.py"
+_STATUSES: Final = "api/openstack/common.py"
+_API: Final = "compute/api.py"
+
+# A file without any of these writes no state, and is not parsed.
+_MENTION: Final = re.compile(
+    r"vm_state|task_state|_error_state|_instance_update"
+    r"|inst\w*\.(save|create|destroy)\("
+    r"|\binstance_(create|update|destroy)"
+)
+_LEFT_OUT: Final = "tests"
+
+
+def scan(root: pathlib.Path) -> sites.Inventory:
+    """Find everything about states in a tree of Nova's source.
+
+    :param root: the folder of the package ``nova``
+    :returns: what was found
+    :raises OSError: if a file cannot be read that every release has
+    :raises SyntaxError: if a file is written in a newer Python than this
+    """
+    words = vocabulary.read(
+        *(_parse(root / name) for name in (_FIELDS, _VM_STATES, _TASK_STATES))
+    )
+    every = [source.Source(file, text, words) for file, text in _files(root)]
+    api = (root / _API).read_text(encoding="utf-8")
+    heads = source.Source(_API, api, words).heads()
+    found = [site for each in every for site in each.writes()]
+    return sites.Inventory(
+        sites=tuple(site for site in found if site.event != sites.SAVE),
+        saves=tuple(site for site in found if site.event == sites.SAVE),
+        checks=tuple(check for each in every for check in each.checks(heads)),
+        vm_states=words.vm_states,
+        task_states=words.task_states,
+        statuses=vocabulary.statuses(
+            _parse(root / _STATUSES), values.Evaluator(words.constants)
+        ),
+    )
+
+
+def _parse(path: pathlib.Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"), str(path))
+
+
+def _files(root: pathlib.Path) -> Iterator[tuple[str, str]]:
+    for path in sorted(root.rglob("*.py")):
+        inside = path.relative_to(root)
+        if inside.parts[0] == _LEFT_OUT:
+            continue
+        text = path.read_text(encoding="utf-8")
+        if _MENTION.search(text):
+            yield f"nova/{inside.as_posix()}", text
