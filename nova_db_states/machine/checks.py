@@ -16,7 +16,7 @@ from nova_db_states.machine import model
 from nova_db_states.machine import notation
 from nova_db_states.machine import vocabulary
 
-__all__ = ["require"]
+__all__ = ["find", "require"]
 
 State = notation.State
 Check = Callable[[atlas.Atlas], Iterator[str]]
@@ -37,18 +37,34 @@ confirm of a resize inside a delete, which clears ``deleting`` for a
 moment."""
 
 
+_TAKING_OVER: Final = frozenset({model.Kind.START_UP, model.Kind.PERIODIC})
+"""Who by nature goes on from where others stopped."""
+
+_TAKERS_OVER: Final = frozenset({"delete", "soft_delete", atlas.OVERRIDE})
+"""Users and administrators who do so."""
+
+
 def require(made: atlas.Atlas) -> None:
     """Judge a map.
 
     :param made: what :func:`atlas.build` made
     :raises InvalidMap: anything does not hold; ``problems`` has a line each
     """
-    problems = tuple(line for check in _CHECKS for line in check(made))
+    problems = find(made)
     if problems:
         raise exceptions.InvalidMap(
             "The state map contradicts itself:\n  " + "\n  ".join(problems),
             problems=problems,
         )
+
+
+def find(made: atlas.Atlas) -> tuple[str, ...]:
+    """List what does not hold of a map.
+
+    :param made: what :func:`atlas.build` made
+    :returns: a line for each thing that is wrong, none where all is well
+    """
+    return tuple(line for check in _CHECKS for line in check(made))
 
 
 def _boots(made: atlas.Atlas) -> Iterator[str]:
@@ -68,7 +84,7 @@ def _every_start_is_reached(made: atlas.Atlas) -> Iterator[str]:
             if change.universal or "!" in change.text or "*" in change.text:
                 continue
             lost = [
-                str(name)
+                "NULL" if name is None else name
                 for name, reached in (
                     *((vm, vm_seen) for vm in change.from_vm),
                     *((task, task_seen) for task in change.from_task),
@@ -127,7 +143,8 @@ def _transient_states_end(made: atlas.Atlas) -> Iterator[str]:
         if not any(edge.write.at_most_s for edge in made.entering[state]):
             yield f"{state}: transient, and without a maximum age"
         way_out = any(
-            edge.to != state and edge.action not in general
+            edge.write.event is model.Event.DESTROY
+            or (edge.to != state and edge.action not in general)
             for edge in made.leaving.get(state, ())
         )
         in_delete = state.task_state in atlas.DELETING
@@ -143,6 +160,75 @@ def _deletes_are_kept(made: atlas.Atlas) -> Iterator[str]:
             and edge.action not in _MAY_LEAVE_DELETING
         ):
             yield f"{edge}: overwrites a delete; declare it as a defect"
+
+
+def _first_steps_start_where_asked(made: atlas.Atlas) -> Iterator[str]:
+    """Find actions that begin elsewhere than they may be asked for.
+
+    Where Nova begins it in more states than is right, the rest is a defect:
+    both together are what ``starts`` says that Nova lets pass.
+    """
+    for action in made.actions.values():
+        begun = _pairs_of_first_step(action)
+        asked = _pairs(*notation.pattern(action.starts))
+        for state in sorted(begun - asked, key=atlas.order):
+            yield f"{action.name}: begins from {state}, against its starts"
+        for state in sorted(asked - begun, key=atlas.order) if begun else ():
+            yield f"{action.name}: starts in {state}, but no first step does"
+
+
+def _pairs_of_first_step(action: model.Action) -> set[State]:
+    forward = [
+        write for write in action.writes if write.path is model.Path.SUCCESS
+    ]
+    found: set[State] = set()
+    for write in forward:
+        same = (write.nova, write.change.to_vm, write.change.to_task) == (
+            forward[0].nova,
+            forward[0].change.to_vm,
+            forward[0].change.to_task,
+        )
+        if same:
+            found |= _pairs(write.change.from_vm, write.change.from_task)
+    return found
+
+
+def _pairs(
+    vm_states: notation.Values, task_states: notation.Values
+) -> set[State]:
+    return {State(vm, task) for vm in vm_states for task in task_states}
+
+
+def _steps_follow_each_other(made: atlas.Atlas) -> Iterator[str]:
+    """Find steps that start from a state their action never wrote."""
+    every = (notation.ABSENT, *made.states)
+    for action in made.actions.values():
+        if action.kind in _TAKING_OVER or action.name in _TAKERS_OVER:
+            continue
+        reached = {state for state in every if action.admits(state)}
+        for write in action.writes:
+            if write.defect:
+                continue
+            for state in filter(write.change.starts_from, every):
+                if state not in reached:
+                    yield (
+                        f"{action.name}: '{write.change}' starts from "
+                        f"{state}, which none of its earlier steps leads to"
+                    )
+                reached.update(write.change.targets(state))
+
+
+def _the_way_goes_on(made: atlas.Atlas) -> Iterator[str]:
+    """Find states that an action writes on its way and does not leave."""
+    for action in made.actions.values():
+        forward = [
+            write
+            for write in action.writes
+            if write.path is model.Path.SUCCESS and not write.defect
+        ]
+        for state in running(made, action):
+            if not any(write.change.starts_from(state) for write in forward):
+                yield f"{action.name}: leads to {state} and stays there"
 
 
 def _actions_refer_to_each_other(made: atlas.Atlas) -> Iterator[str]:
@@ -215,6 +301,9 @@ _CHECKS: Final[tuple[Check, ...]] = (
     _delete_arrives,
     _transient_states_end,
     _deletes_are_kept,
+    _first_steps_start_where_asked,
+    _steps_follow_each_other,
+    _the_way_goes_on,
     _actions_refer_to_each_other,
     _failures_are_declared,
 )
