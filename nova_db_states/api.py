@@ -90,6 +90,7 @@ def instance_update(
     expected: Mapping[str, Any] | None = None,
     returning: Collection[str] = (),
     retry_policy: retry.Policy | None = None,
+    touch: bool = True,
 ) -> Mapping[str, Any] | None:
     """Change one instance if it is as expected, by one ``UPDATE``.
 
@@ -114,6 +115,9 @@ def instance_update(
         this costs further round trips
     :param retry_policy: attempts and waits (in seconds); ``None`` for the
         context's own
+    :param touch: false to leave ``updated_at`` as it is unless ``values`` has
+        it; ``values`` may then be empty, to judge the expectations and change
+        nothing
     :returns: the columns asked for by ``returning``, else ``None``
     :raises InvalidUpdate: not a uuid, no values, a column that is unknown or
         never changes, or a value that its column cannot hold
@@ -134,7 +138,7 @@ def instance_update(
     """
     update = execute.Update(
         columns.canonical_uuid(instance_uuid),
-        _checked_values(values),
+        _checked_values(values, touch=touch),
         guards.normalise(expected_vm_state, expected_task_state, expected),
         contexts.scope_of(context),
         _checked_returning(returning),
@@ -215,8 +219,8 @@ def instances_update(
     )
 
 
-def _checked_values(values: Any) -> dict[str, Any]:
-    if not isinstance(values, Mapping) or not values:
+def _checked_values(values: Any, *, touch: bool = True) -> dict[str, Any]:
+    if not isinstance(values, Mapping) or (touch and not values):
         raise exceptions.InvalidUpdate(
             f"values={values!r}: give at least one column and its new value, "
             f"like {{'task_state': 'powering-off'}}."
@@ -230,8 +234,9 @@ def _checked_values(values: Any) -> dict[str, Any]:
                 f"the values."
             )
         checked[name] = columns.value(name, value, exceptions.InvalidUpdate)
-    # As the onupdate of Nova's models does: the writer's clock, in UTC.
-    checked.setdefault("updated_at", timeutils.utcnow())
+    if touch:
+        # As the onupdate of Nova's models does: the writer's clock, in UTC.
+        checked.setdefault("updated_at", timeutils.utcnow())
     return checked
 
 

@@ -30,7 +30,8 @@ class Update:
     """One guarded update, checked and ready.
 
     :ivar instance_uuid: canonical
-    :ivar values: column to value, ``updated_at`` included
+    :ivar values: column to value, ``updated_at`` included unless it is to
+        stay; empty where nothing but the guards matters
     :ivar guards: normal forms
     :ivar scope: the rows the context may see
     :ivar returning: columns to read back, or empty

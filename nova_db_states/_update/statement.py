@@ -147,8 +147,15 @@ class Shape:
             )
         return terms
 
-    def assignments(self) -> dict[str, sa.BindParameter[Any]]:
-        """Build the SET clause, in the order of the columns' names."""
+    def assignments(self) -> dict[str, sa.ColumnElement[Any]]:
+        """Build the SET clause, in the order of the columns' names.
+
+        SQL has no empty one. Where nothing is to be written, a column in no
+        index keeps its value: the server then locks the row and judges the
+        guards, and finds nothing to write.
+        """
+        if not self.columns:
+            return {"progress": _T.c.progress}
         return {
             name: sa.bindparam(f"set_{name}", type_=_T.c[name].type)
             for name in self.columns

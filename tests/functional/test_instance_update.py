@@ -49,6 +49,42 @@ def test_updated_at_is_the_writers_clock(
     ] == given.replace(tzinfo=None)
 
 
+def test_updated_at_is_left_alone(
+    context: api.CellContext, cell_engine: sa.Engine
+) -> None:
+    """Without touch only what is asked for changes, which may be nothing."""
+    then = datetime.datetime(2020, 2, 3)
+    instance = rows.insert_instance(cell_engine, updated_at=then, progress=1)
+    before = rows.read_instance(cell_engine, instance)
+    api.instance_update(
+        context, instance, {}, expected_vm_state="active", touch=False
+    )
+    assert rows.read_instance(cell_engine, instance) == before
+    api.instance_update(context, instance, {"progress": 2}, touch=False)
+    assert rows.read_instance(cell_engine, instance) == {
+        **before,
+        "progress": 2,
+    }
+    given = datetime.datetime(2021, 2, 3)
+    api.instance_update(context, instance, {"updated_at": given}, touch=False)
+    row = rows.read_instance(cell_engine, instance)
+    assert row["updated_at"] == given
+
+
+def test_nothing_is_written_and_yet_refused(
+    context: api.CellContext, cell_engine: sa.Engine
+) -> None:
+    """An update without values judges, and explains, as any other does."""
+    instance = rows.insert_instance(cell_engine, task_state="deleting")
+    with pytest.raises(exceptions.UnexpectedDeletingTaskStateError) as caught:
+        api.instance_update(
+            context, instance, {}, expected_task_state=None, touch=False
+        )
+    assert caught.value.actual == {"task_state": "deleting"}
+    with pytest.raises(exceptions.InvalidUpdate, match="at least one column"):
+        api.instance_update(context, instance, {}, expected_task_state=None)
+
+
 def test_an_update_that_changes_nothing_is_applied(
     context: api.CellContext, cell_engine: sa.Engine
 ) -> None:

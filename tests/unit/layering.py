@@ -20,7 +20,9 @@ LAYERS: Final = (
     ("guards", "retry", "machine"),
     ("_update", "drift", "migrations"),
     ("api",),
-    ("actions", "demo"),
+    ("_actions",),
+    ("actions",),
+    ("demo",),
     ("nova", "cmd"),
 )
 _HEIGHT: Final = {

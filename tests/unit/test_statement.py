@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The SQL that is sent, letter by letter, in both dialects."""
 
+import dataclasses
 from typing import Any
 
 import pytest
@@ -54,6 +55,17 @@ def test_the_update_carries_the_whole_verdict(dialect: sa.Dialect) -> None:
         f"UPDATE instances {SET} WHERE uuid = :key_uuid AND deleted = 0 "
         f"AND vm_state = :guard_vm_state AND task_state IS NULL "
         f"AND host = :guard_host"
+    )
+
+
+@DIALECTS
+def test_nothing_to_write(dialect: sa.Dialect) -> None:
+    """The guards are judged all the same: an UPDATE that changes nothing."""
+    given = guards.normalise(expected_task_state=None)
+    nothing = dataclasses.replace(shape(*given), columns=())
+    assert text(statement.single(nothing), dialect) == (
+        "UPDATE instances SET progress=progress WHERE uuid = :key_uuid "
+        "AND deleted = 0 AND task_state IS NULL"
     )
 
 
