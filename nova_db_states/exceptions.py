@@ -140,25 +140,26 @@ class InstanceError(NovaDBStatesError):
     def __reduce__(self) -> tuple[Any, ...]:
         # A mapping proxy and keyword-only arguments do not survive pickling,
         # and these errors travel between the processes of a worker pool.
-        return _rebuild, (
-            type(self),
-            str(self),
-            self.instance_uuid,
-            dict(self.expected),
-            dict(self.actual),
+        notes = getattr(self, "__notes__", None)
+        return (
+            _rebuild,
+            (type(self), str(self), self._facts()),
+            {"__notes__": notes} if notes else None,
         )
+
+    def _facts(self) -> dict[str, Any]:
+        """What it was made with, apart from its message."""
+        return {
+            "instance_uuid": self.instance_uuid,
+            "expected": dict(self.expected),
+            "actual": dict(self.actual),
+        }
 
 
 def _rebuild(
-    cls: type[InstanceError],
-    message: str,
-    instance_uuid: str,
-    expected: dict[str, Any],
-    actual: dict[str, Any],
+    cls: type[InstanceError], message: str, facts: dict[str, Any]
 ) -> InstanceError:
-    return cls(
-        message, instance_uuid=instance_uuid, expected=expected, actual=actual
-    )
+    return cls(message, **facts)
 
 
 class InstanceNotFound(InstanceError):
@@ -174,7 +175,38 @@ class InstanceUpdateConflict(InstanceError):
 
     ``expected`` and ``actual`` hold the fields that differ, and only those.
     Stop what you were about to do, or decide anew from ``actual``.
+
+    :ivar state: ``vm_state`` and ``task_state`` as the same read found them,
+        ``None`` in it for NULL; ``None`` where nothing was read
+    :ivar allowed_actions: names of what may be asked for in that state.
+        ``api`` leaves it empty: it never consults the map
     """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        instance_uuid: str,
+        expected: Mapping[str, Any] | None = None,
+        actual: Mapping[str, Any] | None = None,
+        state: tuple[str | None, str | None] | None = None,
+        allowed_actions: tuple[str, ...] = (),
+    ) -> None:
+        super().__init__(
+            message,
+            instance_uuid=instance_uuid,
+            expected=expected,
+            actual=actual,
+        )
+        self.state = state
+        self.allowed_actions = allowed_actions
+
+    def _facts(self) -> dict[str, Any]:
+        return {
+            **super()._facts(),
+            "state": self.state,
+            "allowed_actions": self.allowed_actions,
+        }
 
 
 class UnexpectedVMStateError(InstanceUpdateConflict):
@@ -250,7 +282,44 @@ def _rebuild_partial(
 
 
 class TransitionNotAllowed(InstanceError):
-    """The declared map has no way from the present state to the asked one."""
+    """The declared map has no way from the present state to the asked one.
+
+    No statement was sent.
+
+    :ivar action: the name of the action that was under way
+    :ivar states: what the row may hold by then, as pairs of ``vm_state`` and
+        ``task_state``
+    :ivar declared: the pairs that the action may lead to from there
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        instance_uuid: str,
+        expected: Mapping[str, Any] | None = None,
+        actual: Mapping[str, Any] | None = None,
+        action: str = "",
+        states: tuple[tuple[str | None, str | None], ...] = (),
+        declared: tuple[tuple[str | None, str | None], ...] = (),
+    ) -> None:
+        super().__init__(
+            message,
+            instance_uuid=instance_uuid,
+            expected=expected,
+            actual=actual,
+        )
+        self.action = action
+        self.states = states
+        self.declared = declared
+
+    def _facts(self) -> dict[str, Any]:
+        return {
+            **super()._facts(),
+            "action": self.action,
+            "states": self.states,
+            "declared": self.declared,
+        }
 
 
 class MigrationError(NovaDBStatesError):

@@ -35,6 +35,7 @@ def explain(
     given: tuple[guards.Guard, ...],
     scope: statement.Scope,
     row: Mapping[str, Any] | None,
+    refused: str = "was not changed",
 ) -> exceptions.InstanceError | None:
     """Find why the update matched no row.
 
@@ -42,6 +43,7 @@ def explain(
     :param given: the guards of the update
     :param scope: the rows the context may see
     :param row: what :func:`statement.judged` found, or ``None``
+    :param refused: what a conflict means, as the predicate of its message
     :returns: the exception to raise; ``None`` where the row fits every guard
         by now, so that there is nothing to explain
     """
@@ -52,12 +54,13 @@ def explain(
         return None
     kind = _kind(failed, row)
     return kind(
-        f"Instance {instance_uuid} was not changed: "
+        f"Instance {instance_uuid} {refused}: "
         f"{_differences(failed, row)}{_context(failed, row)}. "
         f"{_REMEDIES[kind]}",
         instance_uuid=instance_uuid,
         expected={guard.column: guard.expectation for guard in failed},
         actual={guard.column: row[guard.column] for guard in failed},
+        state=(row["vm_state"], row["task_state"]),
     )
 
 

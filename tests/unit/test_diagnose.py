@@ -101,6 +101,8 @@ def test_the_message() -> None:
     )
     assert error.expected == {"vm_state": ("active", None), "host": ("c1",)}
     assert error.actual == {"vm_state": "error", "host": None}
+    assert error.state == ("error", None)
+    assert error.allowed_actions == ()
 
 
 @pytest.mark.parametrize(

@@ -63,6 +63,37 @@ def test_facts_survive_a_process_boundary(
     assert copy.actual == {"task_state": "deleting"}
 
 
+def test_what_a_conflict_found_survives_it_too() -> None:
+    """So do the state, what is allowed from there, and what was noted."""
+    error = exceptions.UnexpectedDeletingTaskStateError(
+        "m",
+        instance_uuid="u",
+        state=("active", "deleting"),
+        allowed_actions=("delete",),
+    )
+    error.add_note("the claim was kept")
+    copy = pickle.loads(pickle.dumps(error))  # noqa: S301 - its own bytes
+    assert type(copy) is exceptions.UnexpectedDeletingTaskStateError
+    assert copy.state == ("active", "deleting")
+    assert copy.allowed_actions == ("delete",)
+    assert copy.__notes__ == ["the claim was kept"]
+
+
+def test_a_transition_that_is_not_allowed_survives_it_too() -> None:
+    """It names the action, where it is, and where it may go."""
+    error = exceptions.TransitionNotAllowed(
+        "m",
+        instance_uuid="u",
+        action="stop",
+        states=(("active", "powering-off"),),
+        declared=(("stopped", None),),
+    )
+    copy = pickle.loads(pickle.dumps(error))  # noqa: S301 - its own bytes
+    assert copy.action == "stop"
+    assert copy.states == (("active", "powering-off"),)
+    assert copy.declared == (("stopped", None),)
+
+
 def test_a_partial_update_survives_it_too() -> None:
     """The counts are what the caller goes on with."""
     error = exceptions.PartialUpdate("m", changed_so_far=7, in_doubt=100)
