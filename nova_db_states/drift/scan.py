@@ -18,7 +18,7 @@ _FIELDS: Final = "objects/fields.py"
 _VM_STATES: Final = "compute/vm_states.py"
 _TASK_STATES: Final = "compute/task_states.py"
 _STATUSES: Final = "api/openstack/common.py"
-_API: Final = "compute/api.py"
+_API: Final = "nova/compute/api.py"
 
 # A file without any of these writes no state, and is not parsed.
 _MENTION: Final = re.compile(
@@ -41,8 +41,12 @@ def scan(root: pathlib.Path) -> sites.Inventory:
         *(_parse(root / name) for name in (_FIELDS, _VM_STATES, _TASK_STATES))
     )
     every = [source.Source(file, text, words) for file, text in _files(root)]
-    api = (root / _API).read_text(encoding="utf-8")
-    heads = source.Source(_API, api, words).heads()
+    heads = {
+        name: function
+        for each in every
+        if each.file == _API
+        for name, function in each.heads().items()
+    }
     found = [site for each in every for site in each.writes()]
     return sites.Inventory(
         sites=tuple(site for site in found if site.event != sites.SAVE),

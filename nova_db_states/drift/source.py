@@ -5,6 +5,7 @@ import ast
 from collections.abc import Iterable, Iterator, Mapping
 import dataclasses
 import functools
+import re
 from typing import Any, Final
 
 from nova_db_states.drift import calls
@@ -15,9 +16,16 @@ from nova_db_states.drift import values
 from nova_db_states.drift import vocabulary
 from nova_db_states.drift import walk
 
-__all__ = ["Source"]
+__all__ = ["MENTION", "Source"]
 
-_WORDS: Final = ("vm_state", "task_state")
+MENTION: Final = re.compile(
+    r"vm_state|task_state|_error_state|_instance_update"
+    r"|_error_out_instance|\b(save|create|destroy|update|Instance|setattr)\("
+    r"|\binstance_(create|update|destroy)|\bupdate_on_match"
+)
+"""What the source of a function without any write of a state lacks."""
+
+_STATE: Final = re.compile(r"vm_state|task_state")
 
 # A private function learns its arguments from its callers, which learn
 # theirs from their own. Nova needs two rounds.
@@ -35,25 +43,28 @@ class Source:
     :param file: its path below the folder that holds ``nova``
     :param text: its source
     :param words: the names of the states
+    :ivar file: its path
     """
 
     def __init__(
         self, file: str, text: str, words: vocabulary.Vocabulary
     ) -> None:
-        self._file = file
+        self.file = file
         tree = ast.parse(text, file)
+        lines = text.splitlines()
         self._functions = functions.collect(tree)
         evaluator = values.Evaluator(words.constants)
         evaluator.globals = vocabulary.top_level(tree, evaluator)
         self._evaluator = evaluator
         self._known = _unique(self._functions)
-        self._interesting = _interesting(self._known, text.splitlines())
+        self._interesting = _interesting(self._known, lines)
         self._learning = {
             name: function
             for name, function in self._interesting.items()
             if function.is_private and name not in calls.HELPERS
         }
-        self._handed_on = _handed_on(tree)
+        self._concerned = _concerned(self._functions, lines, self._interesting)
+        self._handed_on = _handed_on(tree, frozenset(self._learning))
         self._arguments: Arguments = {}
         self._left: dict[str, dict[str, paths.Pending]] = {}
 
@@ -65,7 +76,7 @@ class Source:
         :param heads: the decorators' own functions, by name
         """
         return vocabulary.checks(
-            self._file, self._functions, heads, self._evaluator
+            self.file, self._functions, heads, self._evaluator
         )
 
     def heads(self) -> dict[str, functions.Function]:
@@ -80,7 +91,7 @@ class Source:
             left = dict(self._left)
             found = [
                 site
-                for function in self._functions
+                for function in self._concerned
                 for site in self._of_function(function, heard)
             ]
             if (heard, self._left) == (self._arguments, left):
@@ -94,7 +105,7 @@ class Source:
         for decorator in function.node.decorator_list:
             if functions.name_of(decorator) == calls.REVERTING:
                 yield sites.Site(
-                    file=self._file,
+                    file=self.file,
                     function=function.name,
                     line=decorator.lineno,
                     event=sites.UPDATE,
@@ -116,7 +127,7 @@ class Source:
             self._left[function.node.name] = walker.unsaved
         for write in writes:
             yield sites.Site(
-                file=self._file,
+                file=self.file,
                 function=function.name,
                 line=write.line,
                 event=write.event,
@@ -240,29 +251,46 @@ def _interesting(
     return {
         name: function
         for name, function in known.items()
-        if any(
-            word in line
-            for line in lines[
-                function.node.lineno - 1 : function.node.end_lineno
-            ]
-            for word in _WORDS
-        )
+        if _STATE.search(_text(function, lines))
     }
 
 
-def _handed_on(tree: ast.Module) -> frozenset[str]:
+def _concerned(
+    every: Iterable[functions.Function],
+    lines: list[str],
+    interesting: Iterable[str],
+) -> list[functions.Function]:
+    """Choose the functions that may write a state or pass one on."""
+    passing = re.compile(rf"\b({'|'.join(interesting)})\b")
+    return [
+        function
+        for function in every
+        for text in [_text(function, lines)]
+        if MENTION.search(text) or passing.search(text)
+    ]
+
+
+def _text(function: functions.Function, lines: list[str]) -> str:
+    node = function.node
+    first = min(each.lineno for each in [node, *node.decorator_list])
+    return "\n".join(lines[first - 1 : node.end_lineno])
+
+
+def _handed_on(tree: ast.Module, names: frozenset[str]) -> frozenset[str]:
     """Find the names that are kept, and not only called or passed on."""
-    called = {
-        id(each)
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Call)
-        for each in (node.func, *node.args)
-    }
-    return frozenset(
-        functions.name_of(node)
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Name | ast.Attribute)
-        and id(node) not in called
+    used: list[ast.expr] = []
+    called: set[int] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            called.add(id(node.func))
+            called.update(map(id, node.args))
+        elif isinstance(node, ast.Name | ast.Attribute):
+            used.append(node)
+    return (
+        frozenset(
+            functions.name_of(node) for node in used if id(node) not in called
+        )
+        & names
     )
 
 

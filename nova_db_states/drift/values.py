@@ -86,6 +86,8 @@ def either(one: Abstract, other: Abstract) -> Abstract:
     :param other: the other
     :returns: all that both can be
     """
+    if one == other:
+        return one
     if isinstance(one, Choice) and isinstance(other, Choice):
         return Choice(one.values | other.values, one.many or other.many)
     if isinstance(one, Table) and isinstance(other, Table):
