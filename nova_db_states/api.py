@@ -28,11 +28,13 @@ from nova_db_states import states
 from nova_db_states._update import contexts
 from nova_db_states._update import execute
 from nova_db_states._update import pools
+from nova_db_states._update import reading
 from nova_db_states._update import sweep
 
 __all__ = [
     "CellContext",
     "connect",
+    "instance_check",
     "instance_update",
     "instances_update",
     "register_resolver",
@@ -149,6 +151,58 @@ def instance_update(
             return execute.joined(update, connection)
     return execute.independent(
         update, _cell(context, manager), _policy(context, retry_policy)
+    )
+
+
+def instance_check(
+    context: Any,
+    instance_uuid: str | uuid.UUID,
+    *,
+    expected_vm_state: Any = states.ANY,
+    expected_task_state: Any = states.ANY,
+    expected: Mapping[str, Any] | None = None,
+    retry_policy: retry.Policy | None = None,
+) -> tuple[str | None, str | None]:
+    """Say whether one instance is as expected, by one ``SELECT``.
+
+    The server judges the expectations as it does in an update. The answer was
+    true when it was given; only an update that brings its expectations along
+    can rely on it. Inside a transaction that the context has open the read
+    locks the row, so that there the answer holds until that transaction ends.
+
+    :param context: as for :func:`instance_update`
+    :param instance_uuid: the instance
+    :param expected_vm_state: expectation on ``vm_state``
+    :param expected_task_state: expectation on ``task_state``
+    :param expected: expectations on other columns, by name; ``None`` for none
+    :param retry_policy: attempts and waits (in seconds); ``None`` for the
+        context's own
+    :returns: ``vm_state`` and ``task_state`` as the same read found them,
+        ``None`` for NULL
+    :raises InvalidUpdate: not a uuid
+    :raises InvalidGuard: an expectation that cannot be a guard
+    :raises InvalidState: a state that Nova does not have
+    :raises InvalidContext: the context leads to no cell database
+    :raises InstanceNotFound: no such row is visible
+    :raises UnexpectedDeletingTaskStateError: the server is being deleted
+    :raises UnexpectedTaskStateError: ``task_state`` is not as expected
+    :raises UnexpectedVMStateError: ``vm_state`` is not as expected
+    :raises InstanceUpdateConflict: another column is not
+    :raises oslo_db.exception.DBError: the database failed, more often than
+        the policy allows or in a way that trying again does not mend
+    """
+    question = execute.Update(
+        columns.canonical_uuid(instance_uuid),
+        {},
+        guards.normalise(expected_vm_state, expected_task_state, expected),
+        contexts.scope_of(context),
+    )
+    return reading.read(
+        context,
+        _policy(context, retry_policy),
+        lambda connection, joined: reading.judge(
+            question, connection, locking=joined
+        ),
     )
 
 

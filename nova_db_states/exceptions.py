@@ -148,7 +148,7 @@ class InstanceError(NovaDBStatesError):
         )
 
     def _facts(self) -> dict[str, Any]:
-        """What it was made with, apart from its message."""
+        """List what it was made with, apart from its message."""
         return {
             "instance_uuid": self.instance_uuid,
             "expected": dict(self.expected),
