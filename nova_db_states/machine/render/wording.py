@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How states, functions and times are named for people."""
+
+from collections.abc import Collection, Iterable
+import textwrap
+from typing import Final
+
+from nova_db_states.machine import atlas
+from nova_db_states.machine import model
+from nova_db_states.machine import notation
+
+__all__ = [
+    "duration",
+    "folded",
+    "function",
+    "name",
+    "numbered",
+    "releases",
+    "states",
+    "wrapped",
+]
+
+_SOME: Final = 4
+_MANY: Final = 7
+
+
+def numbered(action: model.Action) -> dict[model.Write, str]:
+    """Give each write of an action the number it has wherever it is shown.
+
+    :param action: the action
+    :returns: each allowed write with ``1``, ``2``... on the way to success,
+        ``F1``, ``F2``... where it is given up
+    """
+    numbers: dict[model.Write, str] = {}
+    for path, prefix in ((model.Path.SUCCESS, ""), (model.Path.FAILURE, "F")):
+        writes = dict.fromkeys(
+            write
+            for write in action.writes
+            if write.path is path and not write.defect
+        )
+        for number, write in enumerate(writes, 1):
+            numbers[write] = f"{prefix}{number}"
+    return numbers
+
+
+def function(nova: str) -> str:
+    """Shorten ``file:Class.function`` to the function.
+
+    :param nova: as in the map
+    :returns: its last name
+    """
+    return nova.rpartition(":")[2].rpartition(".")[2]
+
+
+def duration(seconds: int) -> str:
+    """Say a time as people do.
+
+    :param seconds: more than none
+    :returns: like ``10 min``
+    """
+    for name, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds % length == 0:
+            return f"{seconds // length} {name}"
+    return f"{seconds} s"
+
+
+def releases(write: model.Write) -> str:
+    """Say which Nova releases have a write.
+
+    :param write: the write
+    :returns: like ``Nova 32 to 33``; empty for all
+    """
+    first, last = write.releases
+    if first is None and last is None:
+        return ""
+    if first is None:
+        return f"up to Nova {last}"
+    if last is None:
+        return f"from Nova {first}"
+    return f"Nova {first}" if first == last else f"Nova {first} to {last}"
+
+
+def wrapped(names: Iterable[str], width: int) -> list[str]:
+    """Set a list of names in lines; no name is broken.
+
+    :param names: what to list
+    :param width: characters in a line
+    :returns: the lines
+    """
+    lines = [""]
+    for name in names:
+        joined = f"{lines[-1]}, {name}" if lines[-1] else name
+        if len(joined) <= width or not lines[-1]:
+            lines[-1] = joined
+        else:
+            lines[-1] += ","
+            lines.append(name)
+    return lines
+
+
+def states(
+    some: Collection[notation.State],
+    universe: Collection[notation.State] = (),
+) -> list[str]:
+    """Name several states in as few lines as they take.
+
+    Those with the same tasks are put together: ``active, error / NULL``.
+
+    :param some: the states
+    :param universe: all that there are; where most of them are meant, they
+        are summed up as ``any but ...``
+    :returns: a line for each group
+    """
+    some = sorted(some, key=atlas.order)
+    tasks_of: dict[str | None, list[str | None]] = {}
+    for state in some:
+        tasks_of.setdefault(state.vm_state, []).append(state.task_state)
+    groups: dict[tuple[str | None, ...], list[str | None]] = {}
+    for vm_state, tasks in tasks_of.items():
+        groups.setdefault(tuple(tasks), []).append(vm_state)
+    all_tasks = {state.task_state for state in universe}
+    lines = []
+    for shared, vm_states in groups.items():
+        could = {
+            state.vm_state for state in universe if state.task_state in shared
+        }
+        lines.append(
+            f"{_listed(vm_states, could)} / {_listed(shared, all_tasks)}"
+        )
+    return lines
+
+
+def _listed(
+    some: Iterable[str | None], universe: Collection[str | None]
+) -> str:
+    """Name some of all values of one column."""
+    names = list(some)
+    missing = [one for one in universe if one not in names]
+    if len(names) > _SOME and universe and not missing:
+        return "any"
+    if len(names) > _MANY and 0 < len(missing) < _MANY:
+        return f"any but {_joined(missing)}"
+    return _joined(names)
+
+
+def _joined(names: Iterable[str | None]) -> str:
+    return ", ".join(sorted(map(name, names)))
+
+
+def name(value: str | None) -> str:
+    """Name what one column holds.
+
+    :param value: ``None`` for NULL
+    :returns: the name
+    """
+    return "NULL" if value is None else str(value)
+
+
+def folded(lines: Iterable[str], width: int) -> list[str]:
+    """Break lines at blanks.
+
+    :param lines: any
+    :param width: characters in a line
+    :returns: lines of that width, longer only where one word is
+    """
+    return [
+        part
+        for line in lines
+        for part in textwrap.wrap(
+            line, width, break_long_words=False, break_on_hyphens=False
+        )
+    ]
