@@ -1,2 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Compares the declared map with what Nova's source really writes."""
+"""Compares the declared map with what Nova's source really writes.
+
+The scanner reads the source as text and knows nothing of the map; the
+comparison says where the two are apart. So the next release of Nova is a
+report and no surprise.
+"""
+
+from nova_db_states.drift import find
+from nova_db_states.drift import findings
+from nova_db_states.drift import report
+
+__all__ = ["Drift", "Kind", "NovaSourceError", "Report", "Tree", "verify"]
+
+Drift = findings.Drift
+Kind = findings.Kind
+NovaSourceError = find.NovaSourceError
+Report = report.Report
+Tree = find.Tree
+verify = report.verify

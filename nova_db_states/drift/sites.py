@@ -87,6 +87,13 @@ class Site:
         """What is written, for messages: ``stopped / NULL``."""
         return f"{shown(self.to_vm)} / {shown(self.to_task)}"
 
+    def __str__(self) -> str:
+        guard = "" if self.expected is None else f" if {shown(self.expected)}"
+        if self.expected_vm is not None:
+            guard += f" if vm_state {shown(self.expected_vm)}"
+        via = f" through {self.via}" if self.via else ""
+        return f"{self.event} {self.changes}{guard}{via}"
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Check:
@@ -114,6 +121,15 @@ class Check:
     def place(self) -> str:
         """The file and the function, as the declared map names them."""
         return f"{self.file}:{self.function}"
+
+    def __str__(self) -> str:
+        states = " / ".join(
+            "any" if each is None else shown(each)
+            for each in (self.vm_states, self.task_states)
+        )
+        verb = "refuses" if self.rejects else "admits"
+        launched = ", launched" if self.must_have_launched else ""
+        return f"{verb} {states}{launched}"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Compares what Nova says of states elsewhere than where it writes them.
+
+The names of the states, the decorators that let an action start, and the
+status that users see.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Final
+
+from nova_db_states import states
+from nova_db_states.drift import findings
+from nova_db_states.drift import sites
+from nova_db_states.machine import model
+from nova_db_states.machine import notation
+from nova_db_states.machine import status
+
+__all__ = ["compare_checks", "compare_names", "compare_statuses"]
+
+_ENUMS: Final = "nova/objects/fields.py"
+_STATUSES: Final = "nova/api/openstack/common.py:_STATE_MAP"
+_DEFAULT: Final = "default"
+_UNKNOWN: Final = "UNKNOWN"
+
+
+def compare_names(inventory: sites.Inventory) -> Iterator[findings.Drift]:
+    """Compare the names of the states.
+
+    :param inventory: what the source has
+    :returns: what is apart
+    """
+    pairs: tuple[tuple[str, Mapping[str, str], Iterable[str]], ...] = (
+        ("InstanceState", inventory.vm_states, states.VMState),
+        ("InstanceTaskState", inventory.task_states, states.TaskState),
+    )
+    for name, theirs, ours in pairs:
+        found, known = set(theirs.values()), set(map(str, ours))
+        if found == known:
+            continue
+        yield findings.Drift(
+            findings.Kind.NAMES,
+            f"{_ENUMS}:{name}",
+            _listed(found - known),
+            _listed(known - found),
+            "Add what is new to nova_db_states/states.py and to the map; "
+            "what is gone stays for the releases that have it.",
+        )
+
+
+def _listed(names: set[str]) -> str:
+    return f"also {', '.join(sorted(names))}" if names else "nothing more"
+
+
+def compare_checks(
+    inventory: sites.Inventory, actions: Iterable[model.Action]
+) -> Iterator[findings.Drift]:
+    """Compare what lets actions start.
+
+    A decorator that does not look at a column leaves it to the code behind
+    it, so that the map may say more there.
+
+    :param inventory: what the source has
+    :param actions: the declared actions
+    :returns: what is apart
+    """
+    by_place: dict[str, list[model.Action]] = {}
+    for action in actions:
+        by_place.setdefault(action.nova, []).append(action)
+    found: dict[str, list[sites.Check]] = {}
+    for check in inventory.checks:
+        found.setdefault(check.place, []).append(check)
+    for place, checks in sorted(found.items()):
+        declared = by_place.get(place, [])
+        if not declared or not _agree(checks, declared):
+            yield findings.Drift(
+                findings.Kind.CHECK,
+                f"{place}, line {checks[0].line}",
+                "; ".join(map(str, checks)),
+                "; ".join(map(_shown, declared)) or "no such action",
+                "Look at it and correct where the action starts.",
+            )
+
+
+def _shown(action: model.Action) -> str:
+    launched = ", launched" if action.launched else ""
+    return f"{action.starts}{launched} ({action.name})"
+
+
+def _agree(checks: list[sites.Check], declared: list[model.Action]) -> bool:
+    patterns = [notation.pattern(action.starts) for action in declared]
+    vm = {str(each) for pattern in patterns for each in pattern[0]}
+    task = {str(each) for pattern in patterns for each in pattern[1]}
+    launched = any(check.must_have_launched for check in checks)
+    return (
+        _column_agrees([(c.rejects, c.vm_states) for c in checks], vm)
+        and _column_agrees([(c.rejects, c.task_states) for c in checks], task)
+        and all(action.launched == launched for action in declared)
+    )
+
+
+def _column_agrees(
+    checks: list[tuple[bool, sites.Values | None]], said: set[str]
+) -> bool:
+    for rejects, values in checks:
+        if values is None:
+            continue
+        named = {str(value) for value in values}
+        if rejects and named & said:
+            return False
+        if not rejects and named != said:
+            return False
+    return True
+
+
+def compare_statuses(inventory: sites.Inventory) -> Iterator[findings.Drift]:
+    """Compare the status that users see, state by state.
+
+    :param inventory: what the source has
+    :returns: what is apart
+    """
+    for vm in states.VMState:
+        row = inventory.statuses.get(str(vm), {_DEFAULT: _UNKNOWN})
+        for task in (None, *states.TaskState):
+            theirs = row.get(str(task), row.get(_DEFAULT, _UNKNOWN))
+            ours = status.reported_status(vm, task)
+            if theirs != ours:
+                yield findings.Drift(
+                    findings.Kind.STATUS,
+                    _STATUSES,
+                    f"{theirs} for {vm} / {task or 'NULL'}",
+                    ours,
+                    "Correct nova_db_states/machine/status.py.",
+                )

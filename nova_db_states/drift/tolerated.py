@@ -1,0 +1,197 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What Nova's source has and the map need not declare, with the reason.
+
+An entry holds for exactly what it says: a helper that starts to write
+something else, or to guard what it writes, is reported.
+"""
+
+import dataclasses
+from typing import Final
+
+from nova_db_states.drift import sites
+
+__all__ = ["TABLE", "Spare", "Tolerated", "find", "spare"]
+
+_MANAGER: Final = "nova/compute/manager.py:ComputeManager"
+_API: Final = "nova/compute/api.py:API"
+_CONDUCTOR: Final = "nova/conductor/manager.py:ComputeTaskManager"
+_CROSS_CELL: Final = "nova/conductor/tasks/cross_cell_migrate.py"
+_DB: Final = "nova/db/main/api.py"
+_INSTANCE: Final = "nova/objects/instance.py:Instance"
+
+_HELPER: Final = "Each call of this helper is a write of its own."
+_MEMORY: Final = "In memory only: what is saved is declared where that is."
+_MECHANISM: Final = "It carries out what others ask for, with their guard."
+_DETAILS: Final = "Its values are names and addresses, and never a state."
+
+_ANYTHING: Final = "update ? / ? if ? if vm_state ?"
+_UNTOLD: Final = "=|? / =|?"
+
+
+@dataclasses.dataclass(frozen=True)
+class Tolerated:
+    """A place in the source that needs no declaration.
+
+    :ivar place: ``file:function``
+    :ivar what: what the scanner says of it
+    :ivar why: why that is no change of the state of a server, or is one that
+        is declared elsewhere
+    :ivar releases: first and last Nova release that has it; ``None`` for no
+        bound
+    """
+
+    place: str
+    what: str
+    why: str
+    releases: tuple[int | None, int | None] = (None, None)
+
+    def is_in(self, release: int) -> bool:
+        """Say whether a Nova release has it.
+
+        :param release: the number of the release
+        """
+        first, last = self.releases
+        return (first is None or release >= first) and (
+            last is None or release <= last
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Spare:
+    """States that Nova names in a guard and that never occur there.
+
+    :ivar place: ``file:function``
+    :ivar expected: the states
+    :ivar why: why they do not occur
+    """
+
+    place: str
+    expected: sites.Values
+    why: str
+
+
+TABLE: Final = (
+    Tolerated(
+        f"{_API}._populate_instance_for_create",
+        "assign building / scheduling",
+        _MEMORY,
+    ),
+    Tolerated(
+        f"{_API}._provision_instances",
+        "assign building / scheduling",
+        _MEMORY,
+    ),
+    Tolerated(f"{_API}.update_instance", f"update {_UNTOLD}", _DETAILS),
+    Tolerated(f"{_API}.update_instance", f"assign {_UNTOLD}", _DETAILS),
+    Tolerated(
+        "nova/compute/manager.py:reverts_task_state.decorated_function",
+        "update = / NULL through _instance_update",
+        _HELPER,
+    ),
+    Tolerated(f"{_MANAGER}._instance_update", f"update {_UNTOLD}", _HELPER),
+    Tolerated(
+        f"{_MANAGER}._set_instance_obj_error_state",
+        "update error / =|NULL",
+        _HELPER,
+    ),
+    Tolerated(
+        f"{_MANAGER}._error_out_instance_on_exception",
+        "update ?|active / NULL through _instance_update",
+        _HELPER,
+    ),
+    Tolerated(
+        f"{_MANAGER}._error_out_instance_on_exception",
+        "update error / = through _set_instance_obj_error_state",
+        _HELPER,
+    ),
+    Tolerated(
+        f"{_MANAGER}._update_instance_after_spawn",
+        "assign ?|active / NULL",
+        _MEMORY,
+    ),
+    Tolerated(
+        f"{_MANAGER}._unshelve_instance_key_restore",
+        f"assign {_UNTOLD}",
+        _DETAILS,
+    ),
+    Tolerated(
+        "nova/compute/share_management.py:"
+        "ShareManager._set_instance_error_state",
+        "update error / NULL",
+        _HELPER,
+        (34, None),
+    ),
+    Tolerated(
+        f"{_CONDUCTOR}._set_vm_state_and_notify",
+        "update ? / ? through set_vm_state_and_notify",
+        _HELPER,
+    ),
+    Tolerated(
+        f"{_CONDUCTOR}._live_migrate._set_vm_state",
+        "update ?|NULL / ?|NULL through set_vm_state_and_notify",
+        _HELPER,
+    ),
+    Tolerated(
+        "nova/scheduler/utils.py:set_vm_state_and_notify",
+        f"update {_UNTOLD}",
+        _HELPER,
+    ),
+    Tolerated(
+        f"{_CROSS_CELL}:ConfirmResizeTask._set_vm_and_task_state",
+        "assign active|stopped / NULL",
+        _MEMORY,
+    ),
+    Tolerated(f"{_DB}:instance_create", f"assign {_UNTOLD}", _MECHANISM),
+    Tolerated(f"{_DB}:_instance_update", f"assign {_UNTOLD}", _MECHANISM),
+    Tolerated(f"{_DB}:_instance_update", _ANYTHING, _MECHANISM),
+    Tolerated(
+        f"{_INSTANCE}.create",
+        _ANYTHING.replace("update", "create"),
+        _MECHANISM,
+    ),
+    Tolerated(f"{_INSTANCE}.save", _ANYTHING, _MECHANISM),
+    Tolerated(
+        f"{_INSTANCE}.destroy",
+        _ANYTHING.replace("update", "destroy"),
+        _MECHANISM,
+    ),
+    Tolerated(
+        "nova/objects/build_request.py:BuildRequest.get_new_instance",
+        f"assign {_UNTOLD}",
+        _MEMORY,
+    ),
+)
+"""Every place that is tolerated."""
+
+SPARE: Final[tuple[Spare, ...]] = ()
+"""Every state that is named in a guard for nothing."""
+
+
+def find(site: sites.Site, release: int) -> Tolerated | None:
+    """Look for the entry of a site.
+
+    :param site: the site
+    :param release: the number of the release it is in
+    :returns: the entry, or ``None`` if the site is not tolerated
+    """
+    for entry in TABLE:
+        if (
+            entry.place == site.place
+            and entry.what == str(site)
+            and entry.is_in(release)
+        ):
+            return entry
+    return None
+
+
+def spare(site: sites.Site) -> sites.Values:
+    """Give the states in the guard of a site that never occur there.
+
+    :param site: the site
+    :returns: the states
+    """
+    found: sites.Values = frozenset()
+    for entry in SPARE:
+        if entry.place == site.place:
+            found |= entry.expected
+    return found
