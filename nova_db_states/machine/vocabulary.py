@@ -91,7 +91,10 @@ _PASSING: Final[frozenset[str | None]] = frozenset(
     {_V.BUILDING, _V.DELETED, None}
 )
 
-STRANDED: Final[dict[str, str]] = {}
+STRANDED: Final[dict[str, str]] = {
+    "error / unshelving": "The image of a shelved server is gone: "
+    "nova-conductor sets the error and leaves the task.",
+}
 """Transient states that nothing of Nova's ends, with the reason.
 
 Only a delete, or the administrator with reset-state, gets a server out.

@@ -3,7 +3,24 @@
 
 from typing import Final
 
-__all__ = ["API", "CONDUCTOR", "CROSS_CELL", "HOUR", "MANAGER", "MINUTE"]
+__all__ = [
+    "ANYTIME",
+    "API",
+    "CALLBACK",
+    "CONDUCTOR",
+    "CROSS_CELL",
+    "ERROR",
+    "EVACUATE",
+    "HARD_REBOOT",
+    "HOUR",
+    "MANAGER",
+    "MINUTE",
+    "NOTIFY",
+    "REVERTS",
+    "ROLLBACK",
+    "SHARE_ERROR",
+    "START_UP",
+]
 
 API: Final = "nova/compute/api.py:API"
 MANAGER: Final = "nova/compute/manager.py:ComputeManager"
@@ -25,3 +42,16 @@ ROLLBACK: Final = "ComputeManager._error_out_instance_on_exception"
 
 NOTIFY: Final = "set_vm_state_and_notify"
 """The conductor's helper that sets both columns (scheduler/utils.py)."""
+
+SHARE_ERROR: Final = "ShareManager._set_instance_error_state"
+"""As ``ERROR``, of the code for shares; it clears ``task_state`` too."""
+
+CALLBACK: Final = "update_task_state"
+"""The function that drivers get, to say how far an image is."""
+
+ANYTIME: Final = ("delete", "soft_delete", "reset-state")
+"""What takes a server away from everything."""
+
+EVACUATE: Final = "evacuate"
+HARD_REBOOT: Final = "reboot hard"
+START_UP: Final = "init_host (nova-compute start)"

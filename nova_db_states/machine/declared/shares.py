@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a file share that is not ready does to whoever needs it.
+
+Whatever starts or stops a guest mounts or unmounts its shares. The rows are
+the same for all of them, but for where they start.
+"""
+
+from nova_db_states.machine import model
+from nova_db_states.machine.declared import names
+
+__all__ = ["not_mounted", "not_ready"]
+
+_MANAGER = names.MANAGER
+_SHARES = "nova/compute/share_management.py:ShareManager"
+
+
+def not_ready(before: str) -> tuple[model.Write, ...]:
+    """Declare that a share is still being attached or detached.
+
+    :param before: the states, as before the arrow of a change
+    :returns: the writes
+    """
+    when = "a share is still being attached or detached"
+    return (
+        model.fails(
+            f"{before} -> error / NULL",
+            f"{_MANAGER}._get_share_info",
+            via=names.ERROR,
+            when=when,
+            releases=(None, 33),
+        ),
+        model.fails(
+            f"{before} -> error / NULL",
+            f"{_SHARES}.get_share_info",
+            via=names.SHARE_ERROR,
+            when=when,
+            releases=(34, None),
+        ),
+    )
+
+
+def not_mounted(before: str) -> tuple[model.Write, ...]:
+    """Declare that a share cannot be mounted or unmounted.
+
+    From Nova 34 on it is the caller's to say what that means.
+
+    :param before: the states, as before the arrow of a change
+    :returns: the writes
+    """
+    return (
+        model.fails(
+            f"{before} -> error / NULL",
+            f"{_MANAGER}._set_share_mapping_and_instance_in_error",
+            via=names.ERROR,
+            when="a share cannot be mounted or unmounted",
+            releases=(None, 33),
+        ),
+    )
