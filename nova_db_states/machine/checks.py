@@ -178,19 +178,24 @@ def _first_steps_start_where_asked(made: atlas.Atlas) -> Iterator[str]:
 
 
 def _pairs_of_first_step(action: model.Action) -> set[State]:
-    forward = [
-        write for write in action.writes if write.path is model.Path.SUCCESS
-    ]
-    found: set[State] = set()
-    for write in forward:
-        same = (write.nova, write.change.to_vm, write.change.to_task) == (
-            forward[0].nova,
-            forward[0].change.to_vm,
-            forward[0].change.to_task,
-        )
-        if same:
-            found |= _pairs(write.change.from_vm, write.change.from_task)
-    return found
+    """Find where an action begins.
+
+    That is where its first step starts, and what else the same function
+    writes: from states that no step of the action has led to before, or
+    against what is right.
+    """
+    begun: set[State] = set()
+    written: set[State] = set()
+    first = ""
+    for write in action.writes:
+        if write.path is not model.Path.SUCCESS:
+            continue
+        first = first or write.nova
+        before = _pairs(write.change.from_vm, write.change.from_task)
+        if write.nova == first and (write.defect or not before <= written):
+            begun |= before
+        written |= {to for at in before for to in write.change.targets(at)}
+    return begun
 
 
 def _pairs(
