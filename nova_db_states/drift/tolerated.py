@@ -17,12 +17,17 @@ _API: Final = "nova/compute/api.py:API"
 _CONDUCTOR: Final = "nova/conductor/manager.py:ComputeTaskManager"
 _CROSS_CELL: Final = "nova/conductor/tasks/cross_cell_migrate.py"
 _DB: Final = "nova/db/main/api.py"
+_INTERFACES: Final = "nova/objects/virtual_interface.py"
 _INSTANCE: Final = "nova/objects/instance.py:Instance"
 
 _HELPER: Final = "Each call of this helper is a write of its own."
 _MEMORY: Final = "In memory only: what is saved is declared where that is."
 _MECHANISM: Final = "It carries out what others ask for, with their guard."
 _DETAILS: Final = "Its values are names and addresses, and never a state."
+
+_MARKER: Final = (
+    "No server: a row made and deleted at once, to hang a foreign key on."
+)
 
 _ANYTHING: Final = "update ? / ? if ? if vm_state ?"
 _UNTOLD: Final = "=|? / =|?"
@@ -56,17 +61,21 @@ class Tolerated:
         )
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Spare:
-    """States that Nova names in a guard and that never occur there.
+    """States that Nova's code names at a place and that never occur there.
 
     :ivar place: ``file:function``
-    :ivar expected: the states
+    :ivar to_vm: states that it could write as ``vm_state``
+    :ivar to_task: states that it could write as ``task_state``
+    :ivar expected: states in its guard
     :ivar why: why they do not occur
     """
 
     place: str
-    expected: sites.Values
+    to_vm: sites.Values = frozenset()
+    to_task: sites.Values = frozenset()
+    expected: sites.Values = frozenset()
     why: str
 
 
@@ -108,6 +117,11 @@ TABLE: Final = (
         f"{_MANAGER}._update_instance_after_spawn",
         "assign ?|active / NULL",
         _MEMORY,
+    ),
+    Tolerated(
+        f"{_MANAGER}._snapshot_instance.update_task_state",
+        "update = / ? if ?|image_backup|image_snapshot",
+        _HELPER,
     ),
     Tolerated(
         f"{_MANAGER}._unshelve_instance_key_restore",
@@ -156,6 +170,16 @@ TABLE: Final = (
         _MECHANISM,
     ),
     Tolerated(
+        f"{_INTERFACES}:_set_or_delete_marker_for_migrate_instances",
+        "create ? / ?",
+        _MARKER,
+    ),
+    Tolerated(
+        f"{_INTERFACES}:_set_or_delete_marker_for_migrate_instances",
+        "destroy = / =",
+        _MARKER,
+    ),
+    Tolerated(
         "nova/objects/build_request.py:BuildRequest.get_new_instance",
         f"assign {_UNTOLD}",
         _MEMORY,
@@ -163,8 +187,19 @@ TABLE: Final = (
 )
 """Every place that is tolerated."""
 
-SPARE: Final[tuple[Spare, ...]] = ()
-"""Every state that is named in a guard for nothing."""
+SPARE: Final = (
+    Spare(
+        place=f"{_MANAGER}._reboot_instance",
+        to_vm=frozenset({"rescued"}),
+        why="The API refuses to reboot a server that is rescued.",
+    ),
+    Spare(
+        place=f"{_MANAGER}._shelve_instance.update_task_state",
+        to_task=frozenset({"shelving"}),
+        why="It is there to be a guard; no driver asks for it.",
+    ),
+)
+"""Every state that is named for nothing."""
 
 
 def find(site: sites.Site, release: int) -> Tolerated | None:
@@ -184,14 +219,13 @@ def find(site: sites.Site, release: int) -> Tolerated | None:
     return None
 
 
-def spare(site: sites.Site) -> sites.Values:
-    """Give the states in the guard of a site that never occur there.
+def spare(site: sites.Site) -> Spare:
+    """Give the states that are named at a site and never occur there.
 
     :param site: the site
     :returns: the states
     """
-    found: sites.Values = frozenset()
     for entry in SPARE:
         if entry.place == site.place:
-            found |= entry.expected
-    return found
+            return entry
+    return Spare(place=site.place, why="")
