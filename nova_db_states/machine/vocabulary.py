@@ -129,6 +129,8 @@ def describe(state: State) -> str:
     :param state: both columns
     :returns: a sentence or two
     """
+    if state == notation.ABSENT:
+        return "There is no row: the server is yet to be booted."
     vm_meaning = VM_MEANINGS[state.vm_state]
     if state == State(_V.BUILDING, None):
         return f"{vm_meaning} A host was chosen and has begun."

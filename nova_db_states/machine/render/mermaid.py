@@ -47,9 +47,7 @@ def draw(picture: graph.Picture) -> str:
         lines.append(f'    subgraph {graph.FRAME}[" "]')
         lines += [f"        {_box(box)}" for box in framed]
         lines.append("    end")
-    lines += [
-        f"    {_box(box)}" for box in picture.boxes if box not in framed
-    ]
+    lines += [f"    {_box(box)}" for box in picture.boxes if box not in framed]
     lines += [f"    {_arrow(arrow)}" for arrow in picture.arrows]
     lines += [f"    {style}" for style in (*_STYLES, *_begins(picture))]
     return "\n".join(lines) + "\n"

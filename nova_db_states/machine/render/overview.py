@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The whole map in one picture: what servers stay in, and what moves them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from nova_db_states.machine import atlas
@@ -9,48 +9,110 @@ from nova_db_states.machine import model
 from nova_db_states.machine import notation
 from nova_db_states.machine import status
 from nova_db_states.machine import vocabulary
+from nova_db_states.machine.render import boxes
 from nova_db_states.machine.render import graph
 from nova_db_states.machine.render import wording
 
-__all__ = ["draw", "moves"]
+__all__ = ["draw"]
 
 State = notation.State
 
 _WIDTH: Final = 26
+_MANY_STARTS: Final = 3
 _GONE: Final = State("(row is deleted)", None)
-_ANYWHERE: Final = State("(any of these)", None)
-_NO_ROWS: Final = {
-    notation.ABSENT: "(no row)",
-    _GONE: "(row is deleted)",
-    _ANYWHERE: "(any of these)",
-}
+_ASKED_FOR: Final = (model.Kind.USER, model.Kind.ADMIN)
 
-Moves = dict[tuple[State, State], list[str]]
+# Where an action comes to rest, and the places it may have begun at.
+Ends = dict[tuple[str, State], set[State]]
+# The places that an arrow leaves, and the one it leads to.
+Arrows = dict[tuple[frozenset[State], State], list[str]]
 
 
-def moves(made: atlas.Atlas) -> Moves:
-    """Find what each action makes of a server that it leaves in peace.
+def draw(made: atlas.Atlas) -> graph.Picture:
+    """Draw what servers stay in and what users move them with.
+
+    What several states have in common leaves a box of its own. What ends
+    where it began is named in its box. Failures are left out, since they
+    lead to error or back; so is what begins by itself.
 
     :param made: the map
-    :returns: from which state to which, and the names of the actions that
-        do it when they succeed; a row that is deleted is at ``_GONE``
+    :returns: the picture
     """
-    found: Moves = {}
-    for action in made.actions.values():
-        starts = [
-            state
-            for state in (notation.ABSENT, *made.states)
-            if state == notation.ABSENT or vocabulary.is_settled(state)
-        ]
-        for start in starts:
-            for end in sorted(_ends(made, action, start), key=atlas.order):
-                found.setdefault((start, end), []).append(action.name)
+    rests = _rests(made)
+    settled = frozenset(filter(vocabulary.is_settled, made.states))
+    loops: dict[State, list[str]] = {}
+    arrows: Arrows = {}
+    for (name, end), starts in rests.items():
+        if made.actions[name].kind not in _ASKED_FOR:
+            continue
+        if end in starts:
+            loops.setdefault(end, []).append(name)
+        for tail in _tails(starts - {end}, settled - {end}):
+            arrows.setdefault((tail, end), []).append(name)
+    places = dict.fromkeys(
+        (
+            *(tail for tail, _ in arrows if len(tail) > 1),
+            frozenset({notation.ABSENT}),
+            *(frozenset({state}) for state in made.states if state in settled),
+            frozenset({_GONE}),
+        )
+    )
+    keys = {place: f"s{index}" for index, place in enumerate(places)}
+    return graph.Picture(
+        "overview",
+        tuple(_box(place, key, loops, settled) for place, key in keys.items()),
+        tuple(
+            graph.Arrow(
+                keys[tail],
+                keys[frozenset({end})],
+                tuple(wording.wrapped(names, _WIDTH)),
+            )
+            for (tail, end), names in arrows.items()
+        ),
+    )
+
+
+def _rests(made: atlas.Atlas) -> Ends:
+    """Find where each action leaves a server in peace.
+
+    Where it goes on by itself, from one such state to the next, the first
+    is enough if anything else leads from there to the next.
+    """
+    starts = [
+        notation.ABSENT,
+        *filter(vocabulary.is_settled, made.states),
+    ]
+    all_ends = {
+        (name, start): _ends(made, action, start)
+        for name, action in made.actions.items()
+        for start in starts
+    }
+    found: Ends = {}
+    for (name, start), ends in all_ends.items():
+        for end in sorted(ends, key=atlas.order):
+            by_way_of = any(
+                end in all_ends.get((other, middle), ())
+                for middle in ends - {start, end}
+                for other in made.actions
+                if other != name
+            )
+            if not by_way_of or end == start:
+                found.setdefault((name, end), set()).add(start)
     return found
 
 
-def _ends(
-    made: atlas.Atlas, action: model.Action, start: State
-) -> set[State]:
+def _tails(
+    starts: set[State], settled: frozenset[State]
+) -> list[frozenset[State]]:
+    """Put what an action may begin at into the boxes its arrows leave."""
+    if starts >= settled:
+        return [settled, *(frozenset({one}) for one in starts - settled)]
+    if len(starts) >= _MANY_STARTS:
+        return [frozenset(starts)]
+    return [frozenset({one}) for one in sorted(starts, key=atlas.order)]
+
+
+def _ends(made: atlas.Atlas, action: model.Action, start: State) -> set[State]:
     """Follow the success path of an action to where it comes to rest."""
     ends = set()
     seen = {start}
@@ -69,72 +131,37 @@ def _ends(
     return ends
 
 
-def draw(made: atlas.Atlas) -> graph.Picture:
-    """Draw what servers stay in and the actions that move them.
-
-    What can be done anywhere is drawn once. What ends where it began is
-    named in its box. Failures are left out: they lead to error, or back.
-
-    :param made: the map
-    :returns: the picture
-    """
-    found = moves(made)
-    settled = [one for one in made.states if vocabulary.is_settled(one)]
-    loops = {
-        start: names for (start, end), names in found.items() if start == end
-    }
-    arrows = _summed_up(
-        {ends: names for ends, names in found.items() if len({*ends}) > 1},
-        frozenset(settled),
-    )
-    shown = dict.fromkeys(
-        (notation.ABSENT, *settled, _ANYWHERE, _GONE)
-        if arrows
-        else settled
-    )
-    keys = {state: f"s{index}" for index, state in enumerate(shown)}
-    used = {end for ends in arrows for end in ends} | {*settled}
-    return graph.Picture(
-        "overview",
-        tuple(
-            _box(state, key, loops.get(state, ()))
-            for state, key in keys.items()
-            if state in used
-        ),
-        tuple(
-            graph.Arrow(
-                keys[start],
-                keys[end],
-                tuple(wording.wrapped(names, _WIDTH)),
-            )
-            for (start, end), names in arrows.items()
-        ),
-    )
-
-
-def _summed_up(found: Moves, settled: frozenset[State]) -> Moves:
-    """Draw what is there from every state as one arrow."""
-    starts: dict[tuple[State, str], set[State]] = {}
-    for (start, end), names in found.items():
-        for name in names:
-            starts.setdefault((end, name), set()).add(start)
-    result: Moves = {}
-    for (start, end), names in found.items():
-        for name in names:
-            everywhere = starts[end, name] >= settled - {end}
-            tail = _ANYWHERE if everywhere else start
-            listed = result.setdefault((tail, end), [])
-            if name not in listed:
-                listed.append(name)
-    return result
-
-
-def _box(state: State, key: str, loops: Sequence[str]) -> graph.Box:
-    if state in _NO_ROWS:
-        look = graph.Look.NOTE if state == _ANYWHERE else graph.Look.NO_ROW
-        return graph.Box(key, (_NO_ROWS[state],), (), look)
-    small = [status.reported_status(*state), *wording.wrapped(loops, _WIDTH)]
+def _box(
+    place: frozenset[State],
+    key: str,
+    loops: Mapping[State, Iterable[str]],
+    settled: frozenset[State],
+) -> graph.Box:
+    if len(place) > 1:
+        missing = settled - place
+        names = (
+            ["any of these" if not missing else "any other"]
+            if len(missing) <= 1
+            else sorted(str(state.vm_state) for state in place)
+        )
+        return graph.Box(
+            key,
+            tuple(wording.wrapped(names, _WIDTH)),
+            (),
+            graph.Look.NOTE,
+        )
+    [state] = place
+    if state == _GONE:
+        return boxes.gone(key)
+    if state == notation.ABSENT:
+        return boxes.of_states(key, (state,), ())
+    small = [
+        status.reported_status(*state),
+        *wording.wrapped(loops.get(state, ()), _WIDTH),
+    ]
     return graph.Box(
-        key, (str(state.vm_state),), tuple(filter(None, small)),
+        key,
+        (str(state.vm_state),),
+        tuple(filter(None, small)),
         graph.Look.SETTLED,
     )

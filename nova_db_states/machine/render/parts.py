@@ -76,9 +76,7 @@ def cut(
         None if action is None else made.actions[action],
         from_,
         tuple(
-            one
-            for one in made.actions.values()
-            if whole or one.name in named
+            one for one in made.actions.values() if whole or one.name in named
         ),
         made.states if whole else tuple(sorted(touched, key=atlas.order)),
         transitions,

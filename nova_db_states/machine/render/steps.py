@@ -24,7 +24,7 @@ __all__ = ["draw"]
 State = notation.State
 
 _MANY_TAILS: Final = 3
-_MANY_STEPS: Final = 3
+_MANY_FUNCTIONS: Final = 3
 _WIDTH: Final = 16
 
 
@@ -92,9 +92,7 @@ def _placed(
 ) -> Iterator[tuple[model.Transition, _Place, _Place]]:
     """Find the two places of every edge."""
     forward = [
-        edge
-        for edge in part.transitions
-        if edge.path is model.Path.SUCCESS
+        edge for edge in part.transitions if edge.path is model.Path.SUCCESS
     ]
     leaving: dict[State, set[str]] = {}
     entering: dict[State, set[str]] = {}
@@ -121,9 +119,7 @@ def _placed(
         elif state in left_behind and state not in leaving:
             tail = left_behind[state]
         else:
-            tail = _Place(
-                _Role.BEFORE, tuple(sorted(leaving.get(state, ())))
-            )
+            tail = _Place(_Role.BEFORE, tuple(sorted(leaving.get(state, ()))))
         if edge.write.event is model.Event.DESTROY:
             head = _GONE
         elif edge.path is model.Path.FAILURE:
@@ -232,9 +228,14 @@ def _arrows(
 def _named(found: set[str], names: Mapping[str, str]) -> tuple[str, ...]:
     """Name the steps on an arrow: with functions while these are few."""
     ordered = sorted(found, key=_number)
-    if len(ordered) > _MANY_STEPS:
+    by_function: dict[str, list[str]] = {}
+    for number in ordered:
+        by_function.setdefault(names[number], []).append(number)
+    if len(by_function) > _MANY_FUNCTIONS:
         return tuple(wording.wrapped(ordered, _WIDTH))
-    return tuple(f"{number} {names[number]}" for number in ordered)
+    return tuple(
+        f"{', '.join(numbers)} {name}" for name, numbers in by_function.items()
+    )
 
 
 def _box(

@@ -15,6 +15,7 @@ __all__ = [
     "function",
     "name",
     "numbered",
+    "pattern",
     "releases",
     "states",
     "wrapped",
@@ -50,6 +51,23 @@ def function(nova: str) -> str:
     :returns: its last name
     """
     return nova.rpartition(":")[2].rpartition(".")[2]
+
+
+def pattern(text: str) -> str:
+    """Read one side of the notation out, for people.
+
+    :param text: like ``active|error / !deleting``
+    :returns: like ``active, error / any but deleting``
+    """
+    return " / ".join(map(_side, text.split("/")))
+
+
+def _side(text: str) -> str:
+    text = text.strip()
+    if text == "*":
+        return "any"
+    names = ", ".join(one.strip() for one in text.strip("!").split("|"))
+    return f"any but {names}" if text.startswith("!") else names
 
 
 def duration(seconds: int) -> str:
