@@ -214,13 +214,17 @@ def _steps_follow_each_other(made: atlas.Atlas) -> Iterator[str]:
         for write in action.writes:
             if write.defect:
                 continue
-            for state in filter(write.change.starts_from, every):
+            sources = [one for one in every if write.change.starts_from(one)]
+            for state in sources:
+                if state in reached:
+                    reached.update(write.change.targets(state))
+            for state in sources:
                 if state not in reached:
                     yield (
                         f"{action.name}: '{write.change}' starts from "
                         f"{state}, which none of its earlier steps leads to"
                     )
-                reached.update(write.change.targets(state))
+                    reached.update(write.change.targets(state))
 
 
 def _the_way_goes_on(made: atlas.Atlas) -> Iterator[str]:
