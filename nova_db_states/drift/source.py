@@ -304,6 +304,13 @@ def _united(found: Iterable[calls.Write]) -> list[calls.Write]:
     :returns: the writes
     """
     writes = list(dict.fromkeys(found))
+    # A way on which a save finds nothing to write says nothing of the others.
+    changing = {each.line for each in writes if each.event != sites.SAVE}
+    writes = [
+        each
+        for each in writes
+        if each.event != sites.SAVE or each.line not in changing
+    ]
     # Two writes for two kinds of exceptions, never both.
     apart = [write for write in writes if write.via == calls.ERROR_OUT]
     writes = [write for write in writes if write not in apart]
