@@ -79,6 +79,7 @@ SWAP_VOLUME: Final = model.Action(
     "Copy a volume to another while the guest uses it, and exchange them.",
     "active|paused|resized / NULL",
     f"{_API}.swap_volume",
+    kind=model.Kind.ADMIN,
     on_failure="",
     gaps=_gap(
         "active|paused|resized / NULL",
@@ -129,6 +130,7 @@ FORCE_COMPLETE: Final = model.Action(
     "Let a live migration end, if need be with the guest standing still.",
     "active / migrating",
     f"{_API}.live_migrate_force_complete",
+    kind=model.Kind.ADMIN,
     on_failure="",
     note="The states are those of the live migration.",
 )
@@ -138,6 +140,7 @@ ABORT: Final = model.Action(
     "Let the guest stay where it is.",
     "* / migrating",
     f"{_API}.live_migrate_abort",
+    kind=model.Kind.ADMIN,
     on_failure="",
     note="The states are those of the live migration.",
 )
@@ -147,6 +150,7 @@ VOLUME_SNAPSHOT_CREATE: Final = model.Action(
     "Let the hypervisor snapshot a volume, for Cinder drivers that cannot.",
     "* / NULL",
     f"{_API}.volume_snapshot_create.do_volume_snapshot_create",
+    kind=model.Kind.ADMIN,
     on_failure="",
     gaps=_gap(
         "* / NULL",
@@ -160,6 +164,7 @@ VOLUME_SNAPSHOT_DELETE: Final = model.Action(
     "Let the hypervisor merge such a snapshot back.",
     "* / NULL",
     f"{_API}.volume_snapshot_delete.do_volume_snapshot_delete",
+    kind=model.Kind.ADMIN,
     on_failure="",
     gaps=_gap(
         "* / NULL",

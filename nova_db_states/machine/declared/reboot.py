@@ -79,9 +79,18 @@ REBOOT_SOFT: Final = model.Action(
             via=names.REVERTS,
         ),
         model.fails(
-            "active|error / !rebooting|reboot_pending|reboot_started "
+            "active / rebuilding|rebuild_block_device_mapping"
+            "|rebuild_spawning -> active / NULL",
+            f"{_MANAGER}._reboot_instance",
+            when="the server was evacuated meanwhile",
+            defect=_NOT_MINE,
+        ),
+        model.fails(
+            "error / NULL|rebooting_hard|powering-off|rescuing|rebuilding"
+            "|rebuild_block_device_mapping|rebuild_spawning "
             "-> active / NULL",
             f"{_MANAGER}._reboot_instance",
+            when="its state was set to error meanwhile",
             defect=_NOT_MINE,
         ),
     ),
@@ -129,7 +138,8 @@ _CYCLE: Final = (
         "active|stopped|paused|suspended|error / reboot_started_hard"
     ),
     model.fails(
-        "active|stopped|paused|suspended / reboot_started_hard -> error / =",
+        "active|stopped|paused|suspended|error / reboot_started_hard "
+        "-> error / =",
         f"{_MANAGER}._reboot_instance",
         via=names.ERROR,
         when="the guest does not run afterwards",
@@ -141,13 +151,6 @@ _CYCLE: Final = (
         "-> = / NULL",
         f"{_MANAGER}.reboot_instance",
         via=names.REVERTS,
-    ),
-    model.fails(
-        "active|stopped|paused|suspended|error "
-        "/ !rebooting_hard|reboot_pending_hard|reboot_started_hard "
-        "-> active / NULL",
-        f"{_MANAGER}._reboot_instance",
-        defect=_NOT_MINE,
     ),
 )
 
@@ -167,6 +170,21 @@ REBOOT_HARD: Final = model.Action(
             at_most_s=_HANDED_OVER_S,
         ),
         *_CYCLE,
+        model.fails(
+            "active|stopped / rebuilding|rebuild_block_device_mapping"
+            "|rebuild_spawning -> active / NULL",
+            f"{_MANAGER}._reboot_instance",
+            when="the server was evacuated meanwhile",
+            defect=_NOT_MINE,
+        ),
+        model.fails(
+            "error / NULL|powering-off|rescuing|rebuilding"
+            "|rebuild_block_device_mapping|rebuild_spawning "
+            "-> active / NULL",
+            f"{_MANAGER}._reboot_instance",
+            when="its state was set to error meanwhile",
+            defect=_NOT_MINE,
+        ),
     ),
     overruled_by=(*names.ANYTIME, names.EVACUATE, names.START_UP),
     note="Whoever it takes the server from may still be at work on the host.",

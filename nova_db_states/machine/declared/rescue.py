@@ -71,7 +71,7 @@ RESCUE: Final = model.Action(
         *shares.not_ready("active|stopped|error / rescuing"),
         *shares.not_mounted("active|stopped|error / rescuing"),
         model.fails(
-            "active|stopped / rescuing       -> error   / =",
+            "active|stopped|error / rescuing -> error   / =",
             f"{_MANAGER}.rescue_instance",
             via=names.ERROR,
             at_most_s=model.MOMENT_S,

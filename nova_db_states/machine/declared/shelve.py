@@ -180,6 +180,7 @@ OFFLOAD: Final = model.Action(
         ),
         *_OFFLOAD,
     ),
+    kind=model.Kind.ADMIN,
     gaps=(_OLD_HOST,),
     note=f"{_STUCK_IN_API} nova-compute does not look for it when it starts.",
 )
