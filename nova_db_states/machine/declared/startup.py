@@ -16,14 +16,19 @@ _REBOOTED_S: Final = 20 * names.MINUTE
 """As for any other reboot that is under way."""
 
 _LEFT: Final = (
-    "active|paused|suspended|stopped|rescued|resized|shelved / "
-    "image_backup|updating_password|resize_migrating|resize_migrated"
-    "|resize_finish|resize_reverting|pausing|suspending|resuming|rescuing"
-    "|unrescuing|migrating|soft-deleting|shelving"
-    "|shelving_image_pending_upload|shelving_image_uploading"
-    "|shelving_offloading|unshelving"
+    "active|paused|suspended|stopped / image_backup|shelving"
+    "|shelving_image_pending_upload|shelving_image_uploading",
+    "active / pausing|suspending|updating_password",
+    "suspended / resuming",
+    "active|stopped / rescuing|resize_migrating|resize_migrated"
+    "|resize_finish|resize_reverting",
+    "resized / resize_reverting",
+    "rescued / unrescuing",
+    "active|paused / migrating",
+    "shelved / shelving_offloading|unshelving",
+    "active|paused|suspended|stopped|rescued|resized|shelved / soft-deleting",
 )
-"""Tasks that nova-compute does not end when it starts, or later than this."""
+"""What nova-compute does not end when it starts, or later than this."""
 
 _IDLE: Final = "active|paused|suspended|stopped|rescued|resized|shelved / NULL"
 
@@ -112,12 +117,15 @@ INIT_HOST: Final = model.Action(
             via=names.ERROR,
             when="its ports cannot be plugged",
         ),
-        model.fails(
-            f"{_LEFT} -> error / =",
-            f"{_MANAGER}._init_instance",
-            via=names.ERROR,
-            when="its ports cannot be plugged",
-            at_most_s=model.MOMENT_S,
+        *(
+            model.fails(
+                f"{before} -> error / =",
+                f"{_MANAGER}._init_instance",
+                via=names.ERROR,
+                when="its ports cannot be plugged",
+                at_most_s=model.MOMENT_S,
+            )
+            for before in _LEFT
         ),
         model.fails(
             f"{_IDLE} -> error / =",
@@ -125,12 +133,15 @@ INIT_HOST: Final = model.Action(
             via=names.ERROR,
             when="the host was rebooted, and the guest cannot be resumed",
         ),
-        model.fails(
-            f"{_LEFT} -> error / =",
-            f"{_MANAGER}._resume_guests_state",
-            via=names.ERROR,
-            when="the host was rebooted, and the guest cannot be resumed",
-            at_most_s=model.MOMENT_S,
+        *(
+            model.fails(
+                f"{before} -> error / =",
+                f"{_MANAGER}._resume_guests_state",
+                via=names.ERROR,
+                when="the host was rebooted, and the guest cannot be resumed",
+                at_most_s=model.MOMENT_S,
+            )
+            for before in _LEFT
         ),
         *shares.not_ready(_IDLE),
         *shares.not_mounted(_IDLE),
