@@ -16,12 +16,14 @@ _REBOOTED_S: Final = 20 * names.MINUTE
 """As for any other reboot that is under way."""
 
 _LEFT: Final = (
-    "active|paused|suspended|stopped / image_backup|shelving"
-    "|shelving_image_pending_upload|shelving_image_uploading",
+    "active|paused|suspended|stopped / image_backup|shelving",
+    "active|paused|suspended|stopped / shelving_image_pending_upload",
+    "active|paused|suspended|stopped / shelving_image_uploading",
     "active / pausing|suspending|updating_password",
     "suspended / resuming",
-    "active|stopped / rescuing|resize_migrating|resize_migrated"
-    "|resize_finish|resize_reverting",
+    "active|stopped / rescuing",
+    "active|stopped / resize_migrating|resize_migrated|resize_finish",
+    "active|stopped / resize_reverting",
     "resized / resize_reverting",
     "rescued / unrescuing",
     "active|paused / migrating",
