@@ -220,8 +220,10 @@ class _Group:
             else:
                 entry = tolerated.find(site, release)
                 if entry is None:
-                    yield self._unexpected(site)
+                    others = self._without_a_site()
+                    yield _unexpected(site, others)
                     apart.append(site)
+                    matched += others
                 else:
                     seen.add(entry)
         for each in self.declared:
@@ -229,17 +231,17 @@ class _Group:
                 continue
             yield self._missing(each)
 
-    def _unexpected(self, site: sites.Site) -> findings.Drift:
-        others = [
+    def _without_a_site(self) -> list[Declared]:
+        return [
             each
             for each in self.declared
-            if not any(each.fits(other) for other in self.found)
+            if not any(each.fits(site) for site in self.found)
         ]
-        if others:
-            return _drift(findings.Kind.VALUES, site, others, _CORRECT)
-        return _drift(findings.Kind.UNDECLARED, site, [], _DECLARE)
 
     def _missing(self, each: Declared) -> findings.Drift:
+        for site in self.found:
+            if each.fits(site):
+                return _drift(findings.Kind.GUARD, site, [each], _CORRECT)
         here = [site for site in self.found if site.event != sites.SAVE]
         return findings.Drift(
             findings.Kind.GONE,
@@ -248,6 +250,12 @@ class _Group:
             str(each),
             _WITHDRAW,
         )
+
+
+def _unexpected(site: sites.Site, others: list[Declared]) -> findings.Drift:
+    if others:
+        return _drift(findings.Kind.VALUES, site, others, _CORRECT)
+    return _drift(findings.Kind.UNDECLARED, site, [], _DECLARE)
 
 
 def _guard_fits(each: Declared, site: sites.Site) -> bool:

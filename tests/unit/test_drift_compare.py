@@ -1,0 +1,373 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The comparison: what the source and the declarations must agree in."""
+
+import ast
+
+import pytest
+
+from nova_db_states import states
+from nova_db_states.drift import agree
+from nova_db_states.drift import compare
+from nova_db_states.drift import findings
+from nova_db_states.drift import functions
+from nova_db_states.drift import sites
+from nova_db_states.drift import source
+from nova_db_states.drift import tolerated
+from nova_db_states.drift import values
+from nova_db_states.drift import vocabulary
+from nova_db_states.machine import model
+from nova_db_states.machine import status
+from tests.unit import drift_snippets
+
+Kind = findings.Kind
+NOVA = "nova/file.py:f"
+RELEASE = 34
+TABLE = tolerated.TABLE
+
+
+@pytest.fixture(autouse=True)
+def _nothing_tolerated(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tolerated, "TABLE", ())
+
+
+def inventory(
+    *found: sites.Site, checks: tuple[sites.Check, ...] = ()
+) -> sites.Inventory:
+    """Make an inventory whose names and statuses are right."""
+    return sites.Inventory(
+        sites=tuple(each for each in found if each.event != sites.SAVE),
+        saves=tuple(each for each in found if each.event == sites.SAVE),
+        checks=checks,
+        vm_states={each.name: str(each) for each in states.VMState},
+        task_states={each.name: str(each) for each in states.TaskState},
+        statuses={
+            str(vm): {
+                "default": status.reported_status(vm),
+                **{
+                    str(task): status.reported_status(vm, task)
+                    for task in states.TaskState
+                },
+            }
+            for vm in states.VMState
+        },
+    )
+
+
+def scanned(body: str) -> sites.Inventory:
+    """Scan the body of ``f`` in ``nova/file.py``."""
+    lines = "\n    ".join(body.splitlines())
+    text = f"def f(self, instance):\n    {lines}\n"
+    read = source.Source("nova/file.py", text, drift_snippets.WORDS)
+    return inventory(*read.writes())
+
+
+def kinds(found: sites.Inventory, *declared: model.Write) -> list[Kind]:
+    """Compare; give the kinds of what is apart."""
+    action = model.Action("a", "A.", "* / *", NOVA, declared)
+    every = compare.declared_in([action], RELEASE)
+    return [
+        drift.kind for drift in compare.compare_writes(found, every, RELEASE)
+    ]
+
+
+STOP = """instance.vm_state = 'stopped'
+instance.task_state = None
+instance.save(expected_task_state=[None, 'powering-off'])"""
+
+
+@pytest.mark.parametrize(
+    ("declared", "expected"),
+    [
+        (["active / NULL|powering-off -> stopped / NULL"], []),
+        (
+            [
+                "active / powering-off -> stopped / NULL",
+                "error / NULL -> stopped / NULL",
+            ],
+            [],
+        ),
+        (["stopped / NULL|powering-off -> = / NULL"], []),
+        (["active / powering-off -> stopped / NULL"], [Kind.GUARD]),
+        (
+            ["active / NULL|powering-off|deleting -> stopped / NULL"],
+            [Kind.GUARD],
+        ),
+        (["active / NULL|powering-off -> paused / NULL"], [Kind.VALUES]),
+        (["active / NULL|powering-off -> = / NULL"], [Kind.VALUES]),
+        ([], [Kind.UNDECLARED]),
+    ],
+)
+def test_guarded_write(declared: list[str], expected: list[Kind]) -> None:
+    """Together the declarations say what is written and the whole guard."""
+    writes = [model.step(change, NOVA) for change in declared]
+    assert kinds(scanned(STOP), *writes) == expected
+
+
+def test_lost_guard() -> None:
+    """A write that Nova no longer guards is not the declared one."""
+    declared = model.step("active / powering-off -> stopped / NULL", NOVA)
+    body = STOP.replace("[None, 'powering-off']", "None")
+    assert kinds(scanned(body), declared) == [Kind.GUARD]
+
+
+def test_new_guard() -> None:
+    """A write that Nova has begun to guard is not the declared one."""
+    declared = model.step(
+        "active / NULL|powering-off -> stopped / NULL", NOVA, guarded=False
+    )
+    assert kinds(scanned(STOP), declared) == [Kind.GUARD]
+
+
+def test_new_guard_of_vm_state() -> None:
+    """A guard on the other column counts as well."""
+    declared = model.step("active / NULL|powering-off -> stopped / NULL", NOVA)
+    body = STOP.replace("save(", "save(expected_vm_state=['active'], ")
+    assert kinds(scanned(body), declared) == []
+    body = STOP.replace("save(", "save(expected_vm_state=['error'], ")
+    assert kinds(scanned(body), declared) == [Kind.GUARD]
+
+
+def test_removed_write() -> None:
+    """A declaration without a place in the source is out of date."""
+    declared = model.fails("active / pausing -> error / =", NOVA)
+    assert kinds(scanned("pass"), declared) == [Kind.GONE]
+
+
+def test_declaration_of_other_releases() -> None:
+    """A declaration counts for its own releases only."""
+    old = model.fails(
+        "active / pausing -> error / =", NOVA, releases=(None, 33)
+    )
+    new = model.fails("active / pausing -> = / NULL", NOVA, releases=(34, 34))
+    body = "instance.task_state = None\ninstance.save()"
+    assert kinds(scanned(body), old, new) == []
+
+
+def test_write_of_a_helper() -> None:
+    """The helper is part of what is declared; its class does not matter."""
+    body = "self._set_instance_obj_error_state(instance)"
+    change = "active / pausing -> error / ="
+    via = "ComputeManager._set_instance_obj_error_state"
+    assert kinds(scanned(body), model.fails(change, NOVA, via=via)) == []
+    assert kinds(scanned(body), model.fails(change, NOVA)) == [
+        Kind.GONE,
+        Kind.UNDECLARED,
+    ]
+
+
+def test_wrapper_of_the_conductor() -> None:
+    """The conductor's wrappers and the helper behind them are one."""
+    body = "self._set_vm_state_and_notify(c, u, 'm', compute(), ex, spec)"
+    declared = model.fails(
+        "active / migrating -> = / NULL", NOVA, via="set_vm_state_and_notify"
+    )
+    assert kinds(scanned(body), declared) == []
+
+
+def test_computed_value_needs_a_declaration() -> None:
+    """What the source computes may be anything, but must be declared."""
+    body = "instance.vm_state = compute()\ninstance.save()"
+    assert kinds(scanned(body)) == [Kind.UNDECLARED]
+    for change in "active / NULL -> error / =", "active / NULL -> = / =":
+        declared = model.step(change, NOVA, guarded=False)
+        assert kinds(scanned(body), declared) == []
+
+
+def test_named_value_of_a_computed_one_must_be_declared() -> None:
+    """Where the source gives a default, the map must know it."""
+    body = """instance.vm_state = old.pop('old_vm_state', 'active')
+instance.save(expected_task_state=['resuming'])"""
+    active = model.step("suspended / resuming -> active / =", NOVA)
+    other = model.step("suspended / resuming -> paused / =", NOVA)
+    assert kinds(scanned(body), active) == []
+    assert kinds(scanned(body), other) == [Kind.VALUES]
+
+
+def test_plain_save_may_flush_what_was_refused() -> None:
+    """A save without a state needs no declaration, and may have one."""
+    declared = model.fails("active / deleting -> error / NULL", NOVA)
+    assert kinds(scanned("instance.save()")) == []
+    assert kinds(scanned("instance.save()"), declared) == []
+
+
+def test_rows_that_come_and_go() -> None:
+    """A creation and a destruction are declared as such, without a guard."""
+    create = model.step(
+        "(none) / NULL -> building / scheduling",
+        NOVA,
+        event=model.Event.CREATE,
+    )
+    destroy = model.destroys("deleted / NULL", NOVA)
+    body = "instance.create()\ninstance.destroy()"
+    assert kinds(scanned(body), create, destroy) == []
+    assert kinds(scanned(body), create) == [Kind.UNDECLARED]
+
+
+def test_tolerated_site(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tolerated site is that one only, and must be there."""
+    entry = tolerated.Tolerated(NOVA, "update = / NULL", "Because.")
+    monkeypatch.setattr(tolerated, "TABLE", (entry,))
+    body = "instance.task_state = None\ninstance.save()"
+    assert kinds(scanned(body)) == []
+    other = body.replace("None", "'pausing'")
+    assert kinds(scanned(other)) == [Kind.UNDECLARED, Kind.GONE]
+    later = tolerated.Tolerated(NOVA, entry.what, entry.why, (35, None))
+    monkeypatch.setattr(tolerated, "TABLE", (later,))
+    assert kinds(scanned(body)) == [Kind.UNDECLARED]
+
+
+def test_state_that_is_named_for_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A state that never occurs at a place is left out of both sides."""
+    declared = model.step("active / powering-off -> stopped / NULL", NOVA)
+    entry = tolerated.Spare(
+        place=NOVA, expected=frozenset({None}), why="Because."
+    )
+    monkeypatch.setattr(tolerated, "SPARE", (entry,))
+    assert kinds(scanned(STOP), declared) == []
+
+
+def test_every_entry_has_a_reason() -> None:
+    """Nobody is asked to tolerate something without being told why."""
+    for entry in (*TABLE, *tolerated.SPARE):
+        assert entry.why.endswith(".")
+
+
+def test_drift_is_a_sentence_with_a_remedy() -> None:
+    """A report says where, what is there, what was declared, what to do."""
+    every = compare.declared_in([], RELEASE)
+    (drift,) = compare.compare_writes(scanned(STOP), every, RELEASE)
+    assert str(drift) == (
+        "undeclared write: nova/file.py:f, line 4: Nova has update stopped / "
+        "NULL if NULL|powering-off, the map has nothing like it. Look at it "
+        "and declare it, or say why it needs none."
+    )
+
+
+def checks(decorators: str) -> tuple[sites.Check, ...]:
+    """Scan the decorators of ``f`` in ``nova/file.py``."""
+    heads = "vm_state=None, task_state=(None,), must_have_launched=True"
+    tree = ast.parse(
+        f"def check_instance_state({heads}): pass\n"
+        "def reject_instance_state(vm_state=None, task_state=None): pass\n"
+        f"{decorators}\ndef f(self, instance): pass\n"
+    )
+    every = functions.collect(tree)
+    named = {function.name: function for function in every}
+    evaluator = values.Evaluator(drift_snippets.WORDS.constants)
+    return tuple(vocabulary.checks("nova/file.py", every, named, evaluator))
+
+
+REJECTING = """@check_instance_state(task_state=None)
+@reject_instance_state(task_state=[task_states.DELETING])"""
+
+
+@pytest.mark.parametrize(
+    ("decorators", "starts", "launched", "agrees"),
+    [
+        ("@check_instance_state()", "* / NULL", True, True),
+        ("@check_instance_state()", "active / NULL", True, True),
+        ("@check_instance_state()", "active / NULL", False, False),
+        ("@check_instance_state()", "active / pausing", True, False),
+        (
+            "@check_instance_state(vm_state=[vm_states.ACTIVE])",
+            "active / NULL",
+            True,
+            True,
+        ),
+        (
+            "@check_instance_state(vm_state=[vm_states.ACTIVE])",
+            "active|error / NULL",
+            True,
+            False,
+        ),
+        (
+            "@check_instance_state(vm_state=vm_states.ALLOW)",
+            "active / NULL",
+            True,
+            False,
+        ),
+        (
+            "@check_instance_state(None, None, must_have_launched=False)",
+            "* / *",
+            False,
+            True,
+        ),
+        (
+            REJECTING,
+            "active / pausing",
+            True,
+            True,
+        ),
+        (
+            REJECTING,
+            "active / pausing|deleting",
+            True,
+            False,
+        ),
+    ],
+)
+def test_check(
+    decorators: str, starts: str, *, launched: bool, agrees: bool
+) -> None:
+    """Where an action starts is what Nova's decorators let through."""
+    found = inventory(checks=checks(decorators))
+    action = model.Action("a", "A.", starts, NOVA, launched=launched)
+    drifts = list(agree.compare_checks(found, [action]))
+    assert [drift.kind for drift in drifts] == [Kind.CHECK] * (not agrees)
+
+
+def test_actions_share_a_check() -> None:
+    """What one decorator admits may be divided between actions."""
+    found = inventory(
+        checks=checks("@check_instance_state(['active', 'error'])")
+    )
+    actions = [
+        model.Action(name, "A.", f"{name} / NULL", NOVA)
+        for name in ("active", "error")
+    ]
+    assert list(agree.compare_checks(found, actions)) == []
+    (drift,) = agree.compare_checks(found, actions[:1])
+    assert drift.found == "admits active|error / NULL, launched"
+    assert drift.declared == "active / NULL, launched (active)"
+
+
+def test_check_of_no_action() -> None:
+    """A method that checks the state is an action that the map must have."""
+    found = inventory(checks=checks("@check_instance_state()"))
+    (drift,) = agree.compare_checks(found, [])
+    assert drift.where == "nova/file.py:f, line 3"
+    assert drift.declared == "no such action"
+
+
+def replaced(found: sites.Inventory, **changes: object) -> sites.Inventory:
+    """Give an inventory that differs in something."""
+    return sites.Inventory(**{**vars(found), **changes})
+
+
+def test_names() -> None:
+    """A state that only one side has is named."""
+    found = inventory()
+    assert list(agree.compare_names(found)) == []
+    names = {**found.task_states, "WARPING": "warping"}
+    del names["MIGRATING"]
+    (drift,) = agree.compare_names(replaced(found, task_states=names))
+    assert drift.where == "nova/objects/fields.py:InstanceTaskState"
+    assert (drift.found, drift.declared) == (
+        "also warping",
+        "also migrating",
+    )
+
+
+def test_statuses() -> None:
+    """A status that Nova reports for a pair is the map's, for every pair."""
+    found = inventory()
+    assert list(agree.compare_statuses(found)) == []
+    rows = {key: dict(row) for key, row in found.statuses.items()}
+    rows["active"]["pausing"] = "PAUSING"
+    (drift,) = agree.compare_statuses(replaced(found, statuses=rows))
+    assert (drift.found, drift.declared) == (
+        "PAUSING for active / pausing",
+        "ACTIVE",
+    )
