@@ -115,6 +115,38 @@ DETACH_INTERFACE: Final = model.Action(
     ),
 )
 
+ATTACH_SHARE: Final = model.Action(
+    "attach share",
+    "Let the server mount a file share from its next start on.",
+    "stopped / *",
+    f"{_API}.allow_share",
+    launched=False,
+    on_failure="",
+    gaps=_gap(
+        "stopped / NULL",
+        "allow_share",
+        "No state is written while access to the share is granted. A server "
+        "that is started meanwhile goes to error.",
+    ),
+    note="Nova looks at the vm_state in its controller (server_shares.py).",
+)
+
+DETACH_SHARE: Final = model.Action(
+    "detach share",
+    "Let the server mount a file share no longer.",
+    "stopped|error / *",
+    f"{_API}.deny_share",
+    launched=False,
+    on_failure="",
+    gaps=_gap(
+        "stopped|error / NULL",
+        "deny_share",
+        "No state is written while access to the share is withdrawn. A "
+        "server that is started or rebooted meanwhile goes to error.",
+    ),
+    note="Nova looks at the vm_state in its controller (server_shares.py).",
+)
+
 LOCK: Final = model.Action(
     "lock / unlock",
     "Keep its users from changing the server, or let them again.",
@@ -213,6 +245,8 @@ ACTIONS: Final[tuple[model.Action, ...]] = (
     SWAP_VOLUME,
     ATTACH_INTERFACE,
     DETACH_INTERFACE,
+    ATTACH_SHARE,
+    DETACH_SHARE,
     LOCK,
     FORCE_COMPLETE,
     ABORT,

@@ -113,10 +113,16 @@ SNAPSHOT: Final = model.Action(
         *_transfer("image_snapshot"),
         model.fails(
             "active|stopped|paused|suspended "
-            "/ image_snapshot_pending|image_snapshot "
-            "|image_pending_upload|image_uploading -> = / NULL",
+            "/ image_snapshot_pending|image_snapshot -> = / NULL",
             f"{_MANAGER}.snapshot_instance",
             via=names.REVERTS,
+        ),
+        model.fails(
+            "active|stopped|paused|suspended "
+            "/ image_pending_upload|image_uploading -> = / NULL",
+            f"{_MANAGER}.snapshot_instance",
+            via=names.REVERTS,
+            releases=(None, 32),
         ),
     ),
     overruled_by=(*names.ANYTIME, names.EVACUATE, names.START_UP),

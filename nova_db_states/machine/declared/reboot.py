@@ -103,56 +103,57 @@ REBOOT_SOFT: Final = model.Action(
     ),
 )
 
-_CYCLE: Final = (
-    model.step(
-        "active|stopped|paused|suspended|error / rebooting_hard "
-        "-> = / reboot_pending_hard",
-        f"{_MANAGER}._reboot_instance",
-        at_most_s=_PENDING_S,
-    ),
-    model.step(
-        "active|stopped|paused|suspended|error / reboot_pending_hard "
-        "-> = / reboot_started_hard",
-        f"{_MANAGER}._reboot_instance",
-        at_most_s=_REBOOTED_S,
-    ),
-    model.step(
-        "active|stopped|paused|suspended|error "
-        "/ reboot_pending_hard|reboot_started_hard "
-        "-> = / reboot_pending_hard",
-        f"{_MANAGER}._reboot_instance",
-        when="nova-compute starts, and asks for it again",
-        at_most_s=_PENDING_S,
-    ),
-    model.step(
-        "active|stopped|paused|suspended|error / reboot_started_hard "
-        "-> active / NULL",
-        f"{_MANAGER}._reboot_instance",
-        guarded=False,
-    ),
-    *shares.not_ready(
-        "active|stopped|paused|suspended|error "
-        "/ rebooting_hard|reboot_pending_hard|reboot_started_hard"
-    ),
-    *shares.not_mounted(
-        "active|stopped|paused|suspended|error / reboot_started_hard"
-    ),
-    model.fails(
-        "active|stopped|paused|suspended|error / reboot_started_hard "
-        "-> error / =",
-        f"{_MANAGER}._reboot_instance",
-        via=names.ERROR,
-        when="the guest does not run afterwards",
-        at_most_s=model.MOMENT_S,
-    ),
-    model.fails(
-        "active|stopped|paused|suspended|error "
-        "/ rebooting_hard|reboot_pending_hard|reboot_started_hard "
-        "-> = / NULL",
-        f"{_MANAGER}.reboot_instance",
-        via=names.REVERTS,
-    ),
-)
+
+def _cycle(vm_states: str) -> tuple[model.Write, ...]:
+    """Declare what nova-compute writes while it power-cycles a guest.
+
+    :param vm_states: what the server was when it was asked for
+    :returns: the writes
+    """
+    return (
+        model.step(
+            f"{vm_states} / rebooting_hard -> = / reboot_pending_hard",
+            f"{_MANAGER}._reboot_instance",
+            at_most_s=_PENDING_S,
+        ),
+        model.step(
+            f"{vm_states} / reboot_pending_hard -> = / reboot_started_hard",
+            f"{_MANAGER}._reboot_instance",
+            at_most_s=_REBOOTED_S,
+        ),
+        model.step(
+            f"{vm_states} / reboot_pending_hard|reboot_started_hard "
+            "-> = / reboot_pending_hard",
+            f"{_MANAGER}._reboot_instance",
+            when="nova-compute starts, and asks for it again",
+            at_most_s=_PENDING_S,
+        ),
+        model.step(
+            f"{vm_states} / reboot_started_hard -> active / NULL",
+            f"{_MANAGER}._reboot_instance",
+            guarded=False,
+        ),
+        *shares.not_ready(
+            f"{vm_states} "
+            "/ rebooting_hard|reboot_pending_hard|reboot_started_hard"
+        ),
+        *shares.not_mounted(f"{vm_states} / reboot_started_hard"),
+        model.fails(
+            f"{vm_states} / reboot_started_hard -> error / =",
+            f"{_MANAGER}._reboot_instance",
+            via=names.ERROR,
+            when="the guest does not run afterwards",
+            at_most_s=model.MOMENT_S,
+        ),
+        model.fails(
+            f"{vm_states} "
+            "/ rebooting_hard|reboot_pending_hard|reboot_started_hard "
+            "-> = / NULL",
+            f"{_MANAGER}.reboot_instance",
+            via=names.REVERTS,
+        ),
+    )
+
 
 REBOOT_HARD: Final = model.Action(
     "reboot hard",
@@ -169,7 +170,7 @@ REBOOT_HARD: Final = model.Action(
             f"{_API}._hard_reboot",
             at_most_s=_HANDED_OVER_S,
         ),
-        *_CYCLE,
+        *_cycle("active|stopped|paused|suspended|error"),
         model.fails(
             "active|stopped / rebuilding|rebuild_block_device_mapping"
             "|rebuild_spawning -> active / NULL",
@@ -202,7 +203,7 @@ REBOOT_TIMEOUT: Final = model.Action(
             f"{_API}._hard_reboot",
             at_most_s=_HANDED_OVER_S,
         ),
-        *_CYCLE,
+        *_cycle("active|error"),
     ),
     kind=model.Kind.PERIODIC,
     overruled_by=(*names.ANYTIME, names.EVACUATE, names.START_UP),
