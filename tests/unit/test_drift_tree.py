@@ -94,7 +94,7 @@ def test_report(tree: pathlib.Path) -> None:
     assert (made.tree.release, made.compared_with) == (35, 34)
     assert made.writes == 2
     kinds = {each.kind for each in made.drifts}
-    assert {drift.Kind.GONE, drift.Kind.NAMES, drift.Kind.CHECK} <= kinds
+    assert {drift.Kind.GONE, drift.Kind.NAMES, drift.Kind.STATUS} <= kinds
 
 
 def test_release_is_one_that_is_known(tree: pathlib.Path) -> None:
@@ -167,7 +167,7 @@ def test_folder_without_nova(tmp_path: pathlib.Path) -> None:
 def test_incomplete_source(tree: pathlib.Path) -> None:
     """A tree in which something is missing is refused by that name."""
     (tree / "nova" / "objects" / "fields.py").unlink()
-    with pytest.raises(find.NovaSourceError, match="objects/fields.py"):
+    with pytest.raises(find.NovaSourceError, match=r"objects/fields\.py"):
         find.find_nova(tree, "34.0.0")
 
 
