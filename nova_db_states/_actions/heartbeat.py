@@ -138,9 +138,8 @@ class Heart:
 
     def _end(self, error: Exception) -> None:
         self._traceback = error.__traceback__
+        # Nothing moves what is due any more, so every use comes to beat().
         self._ended = error
-        # Every use comes to beat() from now on.
-        self.due = -math.inf
 
     def _warn(self, error: Exception) -> None:
         self._missed = True

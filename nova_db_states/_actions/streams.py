@@ -68,7 +68,7 @@ class File:
     files it is for one thread at a time.
     """
 
-    __slots__ = ("_counted", "_file", "_heart", "_start")
+    __slots__ = ("_at", "_counted", "_end", "_file", "_heart", "_then")
 
     def __init__(
         self, file: Any, heart: heartbeat.Heart, counted: progress.Source
@@ -76,11 +76,10 @@ class File:
         self._file = file
         self._heart = heart
         self._counted = counted
-        try:
-            self._start = file.tell()
-        except (AttributeError, OSError, ValueError):
-            # A pipe or a response: it cannot go back either.
-            self._start = 0
+        # Where it was set by seek(), what had been seen then, and where all
+        # that is counted ends.
+        self._at = self._end = _position(file)
+        self._then = 0
 
     def _pass(self, size: int) -> None:
         heart = self._heart
@@ -131,10 +130,17 @@ class File:
             self.write(line)
 
     def seek(self, *where: Any) -> Any:
-        """Go elsewhere; what is then read or written again counts once."""
+        """Go elsewhere; what is read or written again counts once."""
         position = self._file.seek(*where)
-        kept = max(self._file.tell() - self._start, 0)
-        self._counted.seen = min(self._counted.seen, kept)
+        seen = self._counted.seen
+        if seen > self._then:
+            self._end = max(self._end, self._at + seen - self._then)
+        self._at = _position(self._file) if position is None else position
+        # Between here and the end there may be gaps. As if there were none:
+        # too little is counted then, but never too much.
+        again = max(self._end - self._at, 0)
+        self._end -= again
+        self._counted.seen = self._then = max(seen - again, 0)
         return position
 
     def __iter__(self) -> Self:
@@ -154,3 +160,11 @@ class File:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._file, name)
+
+
+def _position(file: Any) -> int:
+    try:
+        return int(file.tell())
+    except (AttributeError, OSError, ValueError):
+        # A pipe or a response: it cannot be set anywhere either.
+        return 0
