@@ -11,6 +11,7 @@ from typing import Final
 from nova_db_states import states
 from nova_db_states.drift import findings
 from nova_db_states.drift import sites
+from nova_db_states.drift import tolerated
 from nova_db_states.machine import model
 from nova_db_states.machine import notation
 from nova_db_states.machine import status
@@ -70,7 +71,8 @@ def compare_checks(
     for check in inventory.checks:
         found.setdefault(check.place, []).append(check)
     for place, checks in sorted(found.items()):
-        declared = by_place.get(place, [])
+        accepted_at = tolerated.SAME_ACTION.get(place, place)
+        declared = by_place.get(accepted_at, [])
         if not declared or not _agree(checks, declared):
             yield findings.Drift(
                 findings.Kind.CHECK,

@@ -10,7 +10,15 @@ from typing import Final
 
 from nova_db_states.drift import sites
 
-__all__ = ["TABLE", "Spare", "Tolerated", "find", "spare"]
+__all__ = [
+    "SAME_ACTION",
+    "SPARE",
+    "TABLE",
+    "Spare",
+    "Tolerated",
+    "find",
+    "spare",
+]
 
 _MANAGER: Final = "nova/compute/manager.py:ComputeManager"
 _API: Final = "nova/compute/api.py:API"
@@ -80,6 +88,11 @@ class Spare:
 
 
 TABLE: Final = (
+    Tolerated(
+        f"{_API}._cleanup_build_artifacts",
+        "destroy = / =",
+        "It is called before there is a row, and given no servers.",
+    ),
     Tolerated(
         f"{_API}._populate_instance_for_create",
         "assign building / scheduling",
@@ -200,6 +213,10 @@ SPARE: Final = (
     ),
 )
 """Every state that is named for nothing."""
+
+
+SAME_ACTION: Final = {f"{_API}.force_delete": f"{_API}.delete"}
+"""Functions that accept an action which is declared at another."""
 
 
 def find(site: sites.Site, release: int) -> Tolerated | None:
