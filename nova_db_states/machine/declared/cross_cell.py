@@ -19,7 +19,6 @@ _API = names.API
 _MANAGER = names.MANAGER
 _CONDUCTOR = names.CONDUCTOR
 _TASKS = names.CROSS_CELL
-_NOTIFY = "ComputeTaskManager._set_vm_state_and_notify"
 
 _SCHEDULED_S: Final = 30 * names.MINUTE
 """As for a resize within a cell; the rows are copied too."""
@@ -118,7 +117,7 @@ RESIZE: Final = model.Action(
             "active|stopped / resize_prep|resize_migrating|resize_migrated"
             " -> = / NULL",
             f"{_CONDUCTOR}._cold_migrate",
-            via=_NOTIFY,
+            via=names.NOTIFY,
             when="source row; whatever is not in error by then",
         ),
         # The target row.

@@ -12,7 +12,6 @@ _API = names.API
 _MANAGER = names.MANAGER
 _CONDUCTOR = names.CONDUCTOR
 _TRACKER = "nova/compute/resource_tracker.py:ResourceTracker"
-_NOTIFY = "ComputeTaskManager._set_vm_state_and_notify"
 
 _QUEUED_S: Final = names.HOUR
 """For the way to the host and the wait for one of its [DEFAULT]
@@ -92,19 +91,19 @@ BOOT: Final = model.Action(
         model.fails(
             "building / scheduling -> error / NULL",
             f"{_CONDUCTOR}._bury_in_cell0",
-            via=_NOTIFY,
+            via=names.NOTIFY,
             when="no host was found",
         ),
         model.fails(
             "building / scheduling -> error / NULL",
             f"{_CONDUCTOR}._cleanup_build_artifacts",
-            via=_NOTIFY,
+            via=names.NOTIFY,
             when="over quota after all, or no accelerator",
         ),
         model.fails(
             "building / scheduling -> error / NULL",
             f"{_CONDUCTOR}._cleanup_when_reschedule_fails",
-            via=_NOTIFY,
+            via=names.NOTIFY,
             when="no other host will take it",
         ),
         # What the host gives up.

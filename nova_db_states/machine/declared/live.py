@@ -11,7 +11,6 @@ __all__ = ["ACTIONS"]
 _API = names.API
 _MANAGER = names.MANAGER
 _CONDUCTOR = names.CONDUCTOR
-_SET = "ComputeTaskManager._live_migrate._set_vm_state"
 
 _MIGRATED_S: Final = 24 * names.HOUR
 """For the turn among [DEFAULT]max_concurrent_live_migrations (1) of its
@@ -54,13 +53,13 @@ LIVE_MIGRATE: Final = model.Action(
         model.fails(
             "active|paused / migrating -> = / NULL",
             f"{_CONDUCTOR}._live_migrate",
-            via=_SET,
+            via=names.NOTIFY,
             when="no host can take it",
         ),
         model.fails(
             "active|paused / migrating -> error / NULL",
             f"{_CONDUCTOR}._live_migrate",
-            via=_SET,
+            via=names.NOTIFY,
             when="something went wrong that nobody expected",
         ),
         model.fails(

@@ -12,7 +12,6 @@ __all__ = ["ACTIONS"]
 _API = names.API
 _MANAGER = names.MANAGER
 _CONDUCTOR = names.CONDUCTOR
-_NOTIFY = "ComputeTaskManager._set_vm_state_and_notify"
 _INSTANCE_UPDATE = "ComputeManager._instance_update"
 
 _SCHEDULED_S: Final = 30 * names.MINUTE
@@ -75,13 +74,13 @@ RESIZE: Final = model.Action(
         model.fails(
             "active  / resize_prep -> = / NULL",
             f"{_CONDUCTOR}._cold_migrate",
-            via=_NOTIFY,
+            via=names.NOTIFY,
             when="no host will take it",
         ),
         model.fails(
             "stopped / resize_prep -> = / NULL",
             f"{_CONDUCTOR}._cold_migrate",
-            via=_NOTIFY,
+            via=names.NOTIFY,
             when="no host will take it",
         ),
         model.fails(
@@ -180,7 +179,7 @@ RESIZE: Final = model.Action(
         model.fails(
             "error / resize_prep -> = / NULL",
             f"{_CONDUCTOR}._cold_migrate",
-            via=_NOTIFY,
+            via=names.NOTIFY,
             when="no host will take it",
         ),
     ),

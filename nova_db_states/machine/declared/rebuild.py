@@ -11,7 +11,6 @@ __all__ = ["ACTIONS"]
 _API = names.API
 _MANAGER = names.MANAGER
 _CONDUCTOR = names.CONDUCTOR
-_NOTIFY = "ComputeTaskManager._set_vm_state_and_notify"
 
 _GIVEN_UP_S: Final = 6 * names.HOUR
 """For the way to the host, the guest to be switched off, its volumes to be
@@ -72,7 +71,7 @@ _GIVING_UP: Final = (
     model.fails(
         f"{_ANY} / rebuilding -> error / NULL",
         f"{_CONDUCTOR}.rebuild_instance",
-        via=_NOTIFY,
+        via=names.NOTIFY,
         when="no host will take it",
     ),
     model.fails(
@@ -189,7 +188,7 @@ EVACUATE: Final = model.Action(
         model.fails(
             f"{_ANY} / rebuilding -> = / NULL",
             f"{_CONDUCTOR}._allocate_for_evacuate_dest_host",
-            via=_NOTIFY,
+            via=names.NOTIFY,
             when="the host that was asked for cannot take it",
         ),
         *_GIVING_UP,
