@@ -37,21 +37,15 @@ confirm of a resize inside a delete, which clears ``deleting`` for a
 moment."""
 
 
-_TAKING_OVER: Final = frozenset({model.Kind.START_UP, model.Kind.PERIODIC})
-"""Who by nature goes on from where others stopped."""
-
-_TAKERS_OVER: Final = frozenset({"delete", "soft_delete", atlas.OVERRIDE})
-"""Users and administrators who do so."""
-
-_TWO_ROWS: Final = frozenset(
-    {
-        "resize, cross-cell",
-        "confirm resize, cross-cell",
-        "revert resize, cross-cell",
-    }
-)
-"""Who works on two rows of one server, one in each cell: the way of one does
-not begin where the way of the other does."""
+_FOUND: Final = {
+    # A guest that is off is noted as stopped also where the task was cleared.
+    "stop": "active|error / NULL",
+    "power state sync (periodic)": "active|paused / NULL",
+    # The row in the source cell waits there for the one or the other.
+    "confirm resize, cross-cell": "active|stopped / resize_migrated",
+    "revert resize, cross-cell": "active|stopped / resize_migrated",
+}
+"""States that an action goes on from though none of its steps wrote them."""
 
 
 def require(made: atlas.Atlas) -> None:
@@ -179,33 +173,54 @@ def _first_steps_start_where_asked(made: atlas.Atlas) -> Iterator[str]:
     both together are what ``starts`` says that Nova lets pass.
     """
     for action in made.actions.values():
-        begun = _pairs_of_first_step(action)
+        if action.kind is model.Kind.START_UP:
+            continue
+        begun = _begun(action)
         asked = _pairs(*notation.pattern(action.starts))
         for state in sorted(begun - asked, key=atlas.order):
             yield f"{action.name}: begins from {state}, against its starts"
-        for state in sorted(asked - begun, key=atlas.order) if begun else ():
+        if not begun:
+            continue
+        if not _goes_forward(action):
+            # Each of its steps has starts of its own.
+            begun = _pairs(
+                tuple({one.vm_state for one in begun}),
+                tuple({one.task_state for one in begun}),
+            )
+        for state in sorted(asked - begun, key=atlas.order):
             yield f"{action.name}: starts in {state}, but no first step does"
 
 
-def _pairs_of_first_step(action: model.Action) -> set[State]:
+def _begun(action: model.Action) -> set[State]:
     """Find where an action begins.
 
     That is where its first step starts, and what else the same function
     writes: from states that no step of the action has led to before, or
-    against what is right.
+    against what is right. What never goes forward begins with each write.
     """
+    writes = [
+        write
+        for write in action.writes
+        if write.path is model.Path.SUCCESS or not _goes_forward(action)
+    ]
     begun: set[State] = set()
     written: set[State] = set()
-    first = ""
-    for write in action.writes:
-        if write.path is not model.Path.SUCCESS:
-            continue
-        first = first or write.nova
+    for write in writes:
         before = _pairs(write.change.from_vm, write.change.from_task)
-        if write.nova == first and (write.defect or not before <= written):
+        if _goes_forward(action):
+            begins = write.nova == writes[0].nova and bool(
+                write.defect or before - written
+            )
+        else:
+            begins = not write.defect and bool(before - written)
+        if begins:
             begun |= before
         written |= {to for at in before for to in write.change.targets(at)}
     return begun
+
+
+def _goes_forward(action: model.Action) -> bool:
+    return any(write.path is model.Path.SUCCESS for write in action.writes)
 
 
 def _pairs(
@@ -216,28 +231,56 @@ def _pairs(
 
 def _steps_follow_each_other(made: atlas.Atlas) -> Iterator[str]:
     """Find steps that start from a state their action never wrote."""
-    every = (notation.ABSENT, *made.states)
     for action in made.actions.values():
-        if (
-            action.kind in _TAKING_OVER
-            or action.name in _TAKERS_OVER | _TWO_ROWS
-        ):
-            continue
-        reached = {state for state in every if action.admits(state)}
+        asked = _pairs(*notation.pattern(action.starts))
+        written = _found(made, action)
+        if not _claims(action):
+            # It goes on in the state in which it was asked for.
+            written |= asked
         for write in action.writes:
             if write.defect:
                 continue
-            sources = [one for one in every if write.change.starts_from(one)]
-            for state in sources:
-                if state in reached:
-                    reached.update(write.change.targets(state))
-            for state in sources:
-                if state not in reached:
-                    yield (
-                        f"{action.name}: '{write.change}' starts from "
-                        f"{state}, which none of its earlier steps leads to"
-                    )
-                    reached.update(write.change.targets(state))
+            begins = (
+                write.nova == action.writes[0].nova
+                or write.event is not model.Event.UPDATE
+            )
+            known = written | asked if begins else written
+            if write.event is model.Event.CREATE:
+                known = {notation.ABSENT}
+            sources = _meant(made, write.change)
+            written = written.union(
+                *(write.change.targets(state) for state in sources & known)
+            )
+            for state in sorted(sources - known - written, key=atlas.order):
+                yield (
+                    f"{action.name}: '{write.change}' starts from {state}, "
+                    f"which none of its earlier steps leads to"
+                )
+                written.update(write.change.targets(state))
+
+
+def _claims(action: model.Action) -> bool:
+    """Say whether an action begins by setting a task of its own."""
+    return any(
+        write.path is model.Path.SUCCESS and any(write.change.to_task or ())
+        for write in action.writes[:1]
+    )
+
+
+def _meant(made: atlas.Atlas, change: notation.Change) -> set[State]:
+    """List the states that a change names, or those that are there."""
+    if "*" in change.text or "!" in change.text:
+        return set(filter(change.starts_from, made.states))
+    return _pairs(change.from_vm, change.from_task)
+
+
+def _found(made: atlas.Atlas, action: model.Action) -> set[State]:
+    """List the states that an action goes on from and has not written."""
+    if action.kind is model.Kind.START_UP:
+        return set(made.states)
+    if action.name not in _FOUND:
+        return set()
+    return _pairs(*notation.pattern(_FOUND[action.name]))
 
 
 def _the_way_goes_on(made: atlas.Atlas) -> Iterator[str]:

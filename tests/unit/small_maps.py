@@ -268,6 +268,28 @@ BROKEN: Final[dict[str, tuple[tuple[model.Action, ...], str]]] = {
             "steps leads to"
         ),
     ),
+    "a step from a pair that nothing leads to": (
+        (
+            BOOT,
+            changed(PAUSE, 1, "active|paused / pausing -> paused / NULL"),
+            DELETE,
+        ),
+        (
+            "pause: 'active|paused / pausing -> paused / NULL' starts from "
+            "paused / pausing, which none of its earlier steps leads to"
+        ),
+    ),
+    "a step from where it was asked for": (
+        (
+            BOOT,
+            changed(PAUSE, 1, "active / pausing|NULL -> paused / NULL"),
+            DELETE,
+        ),
+        (
+            "pause: 'active / pausing|NULL -> paused / NULL' starts from "
+            "active / NULL, which none of its earlier steps leads to"
+        ),
+    ),
     "a step that leaves the way": (
         (BOOT, shortened(PAUSE, 1), DELETE),
         "pause: leads to active / pausing and stays there",

@@ -116,11 +116,8 @@ def test_a_defect_takes_a_part_of_the_start() -> None:
 
 
 @pytest.mark.usefixtures("_small_vocabulary")
-@pytest.mark.parametrize("kind", [model.Kind.PERIODIC, model.Kind.START_UP])
-def test_who_takes_over_starts_from_the_states_of_others(
-    kind: model.Kind,
-) -> None:
-    """A restart and a periodic task go on from where others stopped."""
+def test_a_restart_starts_from_the_states_of_others() -> None:
+    """What nova-compute finds when it starts is what others left."""
     cleaner = model.Action(
         "cleaner",
         "End what others left.",
@@ -138,8 +135,59 @@ def test_who_takes_over_starts_from_the_states_of_others(
         "cleaner: 'building / scheduling -> error / NULL' starts from "
         "building / scheduling, which none of its earlier steps leads to"
     )
-    by_nature = dataclasses.replace(cleaner, kind=kind)
-    assert _problems(small_maps.PAUSE, by_nature) == ()
+    restart = dataclasses.replace(cleaner, kind=model.Kind.START_UP)
+    assert _problems(small_maps.PAUSE, restart) == ()
+
+
+@pytest.mark.usefixtures("_small_vocabulary")
+def test_an_action_without_a_task_goes_on_from_its_start() -> None:
+    """What sets no task of its own stays where it was asked for."""
+    confirm = model.Action(
+        "confirm",
+        "Give up what is left.",
+        "paused / NULL",
+        "f:confirm",
+        (
+            model.step("paused / NULL -> active / NULL", "f:confirmed"),
+            model.fails("paused|active / NULL -> error / NULL", "f:failed"),
+        ),
+        on_failure="",
+        overruled_by=small_maps.OTHERS,
+    )
+    assert _problems(small_maps.PAUSE, confirm) == ()
+    claiming = small_maps.changed(confirm, 0, "paused / NULL -> = / pausing")
+    assert (
+        "confirm: 'paused|active / NULL -> error / NULL' starts from "
+        "paused / NULL, which none of its earlier steps leads to"
+    ) in _problems(small_maps.PAUSE, claiming)
+
+
+@pytest.mark.usefixtures("_small_vocabulary")
+def test_what_only_gives_up_begins_with_each_write() -> None:
+    """Of an action that never goes forward each column is compared."""
+    timeout = model.Action(
+        "timeout",
+        "End what hangs.",
+        "active|building / pausing|scheduling",
+        "f:timeout",
+        (
+            model.fails("active / pausing -> error / NULL", "f:timeout"),
+            model.fails("building / scheduling -> error / NULL", "f:timeout"),
+        ),
+        on_failure="",
+        overruled_by=small_maps.OTHERS,
+    )
+    assert _problems(small_maps.PAUSE, timeout) == ()
+    wide = dataclasses.replace(timeout, starts="* / pausing|scheduling")
+    assert (
+        "timeout: starts in paused / pausing, but no first step does"
+        in _problems(small_maps.PAUSE, wide)
+    )
+    narrow = dataclasses.replace(timeout, starts="active / pausing")
+    assert (
+        "timeout: begins from building / scheduling, against its starts"
+        in _problems(small_maps.PAUSE, narrow)
+    )
 
 
 @pytest.mark.usefixtures("_small_vocabulary")
