@@ -19,7 +19,7 @@ _HANDED_OVER_S: Final = 10 * names.MINUTE
 """For the way to the host."""
 
 _TURN_S: Final = 6 * names.HOUR
-"""[compute]max_concurrent_snapshots (5) others may be at their upload."""
+"""[DEFAULT]max_concurrent_snapshots (5) others may be at their upload."""
 
 _READ_S: Final = 2 * names.HOUR
 """For a disk to be read and converted."""

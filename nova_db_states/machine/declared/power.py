@@ -160,6 +160,7 @@ POWER_UPDATE: Final = model.Action(
     ),
     kind=model.Kind.EVENT,
     launched=False,
+    overruled_by=(*names.ANYTIME, names.EVACUATE),
     note="Best effort: where another task was quicker, the event is dropped.",
 )
 

@@ -52,7 +52,7 @@ REBOOT_SOFT: Final = model.Action(
         model.step(
             "active / reboot_pending|reboot_started -> = / reboot_pending",
             f"{_MANAGER}._reboot_instance",
-            when="nova-compute starts, and asks for it again",
+            when="asked for again by a nova-compute that starts",
             at_most_s=_PENDING_S,
         ),
         model.step(
@@ -125,7 +125,7 @@ def _cycle(vm_states: str) -> tuple[model.Write, ...]:
             f"{vm_states} / reboot_pending_hard|reboot_started_hard "
             "-> = / reboot_pending_hard",
             f"{_MANAGER}._reboot_instance",
-            when="nova-compute starts, and asks for it again",
+            when="asked for again by a nova-compute that starts",
             at_most_s=_PENDING_S,
         ),
         model.step(
