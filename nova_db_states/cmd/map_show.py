@@ -86,8 +86,13 @@ def _told(made: portrait.Portrait) -> Iterator[Shown]:
     if not made.reached:
         yield rich_text.Text("No action of Nova's leads here.", "yellow")
     yield from _section("How long", [("", _patience(made))])
+    others = [name for name in made.allowed if name not in made.ending]
     yield from _section(
-        "May be asked for now", [("", ", ".join(made.allowed))]
+        "May be asked for now",
+        [
+            ("to change its state", wording.listed(made.ending)),
+            ("leaving its state alone", wording.listed(others)),
+        ],
     )
     yield from _section("What comes next", _lines(made.next))
     yield from _section("What may have led here", _lines(made.before))
@@ -98,14 +103,14 @@ def _told(made: portrait.Portrait) -> Iterator[Shown]:
     yield from _section(
         "What nobody may do, although Nova's code does it",
         [
-            (step.where, f"{', '.join(step.actions)}: {step.why}")
+            (step.where, f"{wording.listed(step.actions)}: {step.why}")
             for step in made.defects
         ],
     )
 
 
 def _section(title: str, rows: Iterable[tuple[str, str]]) -> Iterator[Shown]:
-    rows = [row for row in rows if any(row)]
+    rows = [row for row in rows if row[-1]]
     if not rows:
         return
     yield rich_text.Text(f"\n{title}", "bold")
@@ -122,7 +127,7 @@ def _section(title: str, rows: Iterable[tuple[str, str]]) -> Iterator[Shown]:
 def _lines(steps: Iterable[portrait.Step]) -> Iterator[tuple[str, str]]:
     for step in steps:
         given_up = step.path is model.Path.FAILURE
-        names = ", ".join(step.actions)
+        names = wording.listed(step.actions)
         yield step.where, f"given up: {names}" if given_up else names
 
 
@@ -134,5 +139,5 @@ def _patience(made: portrait.Portrait) -> str:
         f"{made.stranded or _STUCK}"
     )
     if made.unattended:
-        text += f" Ended without being asked by: {', '.join(made.unattended)}."
-    return f"{text} To end it, ask for what may be asked for now."
+        text += f" By itself ends it: {wording.listed(made.unattended)}."
+    return f"{text} To be asked for: {wording.listed(made.ending)}."

@@ -4,6 +4,7 @@
 from collections.abc import Collection
 from typing import Any, Final
 
+from nova_db_states.machine import instance
 from nova_db_states.machine import notation
 from nova_db_states.machine import status
 from nova_db_states.machine import vocabulary
@@ -31,29 +32,29 @@ def gone(key: str) -> graph.Box:
 def of_states(
     key: str,
     some: Collection[State],
-    universe: Collection[State],
     *,
     begins: bool = False,
-    rest: bool = False,
+    is_rest: bool = False,
 ) -> graph.Box:
-    """Name some states.
+    """Name some states; so many that nobody would read them are counted.
 
     :param key: the key of the box
     :param some: the states, at least one
-    :param universe: all states of the map
     :param begins: whether this is where somebody may ask for the action
-    :param rest: whether they may be called any other, where they are many
+    :param is_rest: whether these are all that the picture does not name
     :returns: the box
     """
     if notation.ABSENT in some:
         return graph.Box(
             key, ("(no row)",), (), graph.Look.NO_ROW, begins=begins
         )
-    lines = wording.folded(wording.states(some, universe), _WIDTH)
+    lines = wording.folded(wording.states(some, instance.MAP.states), _WIDTH)
     small = _statuses(some)
     if len(lines) > _MANY_LINES:
-        lines = [f"{len(some)} {'other ' if rest else ''}states"]
-        small = ("any that is not named here",) if rest else ()
+        lines = [f"{len(some)} {'other ' if is_rest else ''}states"]
+        small = ("see the table",)
+        if is_rest:
+            small = ("whatever is not named here",)
     return graph.Box(key, tuple(lines), small, _look(some), begins=begins)
 
 
@@ -69,7 +70,7 @@ def of_target(
     :returns: the box
     """
     if None not in {vm_states, task_states}:
-        return of_states(key, some, ())
+        return of_states(key, some)
     kept = "vm_state" if vm_states is None else "task_state"
     halves = (
         notation.KEEP

@@ -23,8 +23,9 @@ _GIVES_UP: Final = 'style=dashed, color="#b03a2e", fontcolor="#b03a2e"'
 
 _HEAD: Final = """\
 digraph {name} {{
-    graph [rankdir={direction}, nodesep=0.4, ranksep=0.5, compound=true]
-    node [shape=box, style="rounded,filled", fontname="{font}", fontsize=11]
+    graph [rankdir={direction}, nodesep=0.3, ranksep=0.45, compound=true]
+    node [shape=box, style="rounded,filled", margin="0.1,0.05"]
+    node [fontname="{font}", fontsize=10]
     edge [fontname="{font}", fontsize=9, arrowsize=0.7]
 """
 _FONT: Final = "DejaVu Sans,sans-serif"
@@ -80,7 +81,8 @@ def _frame(picture: graph.Picture) -> Iterator[str]:
 
 
 def _arrow(arrow: graph.Arrow, picture: graph.Picture) -> str:
-    label = "\\l".join((*map(_escaped, arrow.lines), ""))
+    # A blank keeps the text off the line.
+    label = "".join(f" {_escaped(line)}\\l" for line in arrow.lines)
     style = f", {_GIVES_UP}" if arrow.gives_up else ""
     tail = arrow.tail
     if tail == graph.FRAME:

@@ -45,7 +45,7 @@ def _of_state(part: parts.Part, from_: State) -> graph.Picture:
     targets = dict.fromkeys((from_, *(to for to, _ in names if to)))
     keys = {state: f"s{index}" for index, state in enumerate(targets)}
     drawn = [
-        boxes.of_states(key, (state,), (), begins=state == from_)
+        boxes.of_states(key, (state,), begins=state == from_)
         for state, key in keys.items()
     ]
     if any(to is None for to, _ in names):

@@ -49,6 +49,7 @@ class Portrait:
     :ivar max_age_s: seconds after which it counts as stuck; ``None``: never
     :ivar stranded: why nothing of Nova's ends it; empty where something does
     :ivar allowed: the actions that may be asked for now
+    :ivar ending: those of them that lead to another state
     :ivar unattended: what may end it without being asked: actions of
         periodic tasks, or of a nova-compute that starts
     :ivar next: what comes next, steps forward first
@@ -65,6 +66,7 @@ class Portrait:
     max_age_s: int | None
     stranded: str
     allowed: tuple[str, ...]
+    ending: tuple[str, ...]
     unattended: tuple[str, ...]
     next: tuple[Step, ...]
     before: tuple[Step, ...]
@@ -81,8 +83,14 @@ def of(given: Any) -> Portrait:
     :raises InvalidRequest: not a state
     """
     at = queries.state(given)
-    leaving = queries.leaving(at)
+    leaving = [
+        edge
+        for edge in queries.leaving(at)
+        if edge.to != at or edge.write.event is model.Event.DESTROY
+    ]
     entering = queries.entering(at)
+    ways = dict.fromkeys(edge.action for edge in leaving)
+    allowed = queries.allowed_actions(at)
     return Portrait(
         at,
         status.reported_status(*at),
@@ -91,14 +99,13 @@ def of(given: Any) -> Portrait:
         bool(entering),
         queries.max_age_s(at),
         vocabulary.stranded(at),
-        queries.allowed_actions(at),
+        allowed,
+        tuple(name for name in allowed if name in ways),
         tuple(
-            dict.fromkeys(
-                edge.action
-                for edge in leaving
-                if edge.to != at
-                and queries.action(edge.action).kind in _UNATTENDED
-            )
+            name
+            for name in ways
+            if queries.action(name).kind in _UNATTENDED
+            and queries.action(name).admits(at)
         ),
         _steps(leaving),
         _origins(entering),
@@ -159,6 +166,7 @@ def as_mapping(portrait: Portrait) -> dict[str, Any]:
         **json.state(at),
         "reached": portrait.reached,
         "allowed_actions": list(portrait.allowed),
+        "ending": list(portrait.ending),
         "unattended": list(portrait.unattended),
         "next": [json.edge(one) for one in queries.leaving(at)],
         "before": [json.edge(one) for one in queries.entering(at)],

@@ -108,7 +108,7 @@ def _may_be_asked_for(group: Iterable[State]) -> Lines:
     for state in group:
         names = queries.allowed_actions(state)
         if state.task_state is None and names:
-            listed = rst_text.escaped(", ".join(names))
+            listed = rst_text.escaped(wording.listed(names))
             return [f"While no task runs, one may ask for: {listed}.", ""]
     return []
 
@@ -157,7 +157,7 @@ def _facts(one: model.Action) -> Iterator[tuple[str, str]]:
     yield "Only if", "the server has run before" if one.launched else ""
     yield "Accepted by", _function(one.nova)
     yield "Given up", _pattern(one.on_failure) if one.on_failure else ""
-    yield "Overruled by", rst_text.escaped(", ".join(one.overruled_by))
+    yield "Overruled by", rst_text.escaped(wording.listed(one.overruled_by))
     yield "Note", rst_text.escaped(one.note)
 
 
@@ -270,7 +270,9 @@ def gaps(actions: Iterable[model.Action]) -> Lines:
                 _span(gap),
                 "whatever its state allows"
                 if gap.allowed is None
-                else rst_text.escaped(", ".join(gap.allowed) or "nothing"),
+                else rst_text.escaped(
+                    wording.listed(gap.allowed) or "nothing"
+                ),
                 rst_text.escaped(gap.why),
             )
             for one in actions

@@ -7,10 +7,11 @@ action runs, the task says how far it is, so there is one box for each task.
 What gives it up leads to one box for each outcome.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 import enum
 from typing import Final, NamedTuple
 
+from nova_db_states.machine import atlas
 from nova_db_states.machine import model
 from nova_db_states.machine import notation
 from nova_db_states.machine import vocabulary
@@ -24,7 +25,8 @@ __all__ = ["draw"]
 State = notation.State
 
 _MANY_TAILS: Final = 3
-_MANY_FUNCTIONS: Final = 3
+_MANY_STATES: Final = 40
+_MANY_FUNCTIONS: Final = 2
 _WIDTH: Final = 16
 
 
@@ -61,7 +63,7 @@ def draw(part: parts.Part, action: model.Action) -> graph.Picture:
     numbers = wording.numbered(action)
     members: dict[_Place, set[State]] = {}
     steps: _Steps = {}
-    for edge, tail, head in _placed(part, action, numbers):
+    for edge, tail, head in _placed(part.transitions, action, numbers):
         members.setdefault(tail, set()).add(edge.from_)
         members.setdefault(head, set()).add(edge.to)
         steps.setdefault((tail, head), set()).add(numbers[edge.write])
@@ -70,14 +72,26 @@ def draw(part: parts.Part, action: model.Action) -> graph.Picture:
     keys = {
         place: f"s{index}"
         for index, place in enumerate(
-            sorted(members, key=lambda place: _rank(place, steps))
+            sorted(
+                members,
+                key=lambda place: _rank(place, steps, members[place]),
+            )
         )
     }
     framed = _framed(steps)
+    named = set().union(
+        *(
+            members[place]
+            for place in keys
+            if place.role in {_Role.BEFORE, _Role.RUNNING}
+            and len(members[place]) < _MANY_STATES
+        )
+    )
+    rest = frozenset(part.made.states) - named
     return graph.Picture(
         action.name,
         tuple(
-            _box(place, key, members[place], part, action)
+            _box(place, key, members[place], rest, action)
             for place, key in keys.items()
         ),
         tuple(_arrows(steps, keys, framed, numbers)),
@@ -86,54 +100,59 @@ def draw(part: parts.Part, action: model.Action) -> graph.Picture:
 
 
 def _placed(
-    part: parts.Part,
+    edges: Collection[model.Transition],
     action: model.Action,
     numbers: Mapping[model.Write, str],
 ) -> Iterator[tuple[model.Transition, _Place, _Place]]:
     """Find the two places of every edge."""
-    forward = [
-        edge for edge in part.transitions if edge.path is model.Path.SUCCESS
-    ]
-    leaving: dict[State, set[str]] = {}
-    entering: dict[State, set[str]] = {}
-    for edge in forward:
-        leaving.setdefault(edge.from_, set()).add(numbers[edge.write])
-        entering.setdefault(edge.to, set()).add(numbers[edge.write])
-    running = {
-        state
-        for state in entering
-        if not vocabulary.is_settled(state)
-        or (state in leaving and not action.admits(state))
-    }
-    left_behind = {
-        edge.to: _given_up(edge)
-        for edge in part.transitions
-        if edge.path is model.Path.FAILURE
-        and not vocabulary.is_settled(edge.to)
-        and edge.to not in running
-    }
-    for edge in part.transitions:
+    reached = _reached(edges, action, numbers)
+    heads = [(edge, _head(edge, reached)) for edge in edges]
+    leads: dict[State, set[_Place]] = {}
+    given_up: dict[State, _Place] = {}
+    for edge, head in heads:
+        if edge.path is model.Path.SUCCESS:
+            leads.setdefault(edge.from_, set()).add(head)
+        elif not vocabulary.is_settled(edge.to):
+            given_up[edge.to] = head
+    for edge, head in heads:
         state = edge.from_
-        if state in running:
-            tail = _running(state)
-        elif state in left_behind and state not in leaving:
-            tail = left_behind[state]
-        else:
-            tail = _Place(_Role.BEFORE, tuple(sorted(leaving.get(state, ()))))
-        if edge.write.event is model.Event.DESTROY:
-            head = _GONE
-        elif edge.path is model.Path.FAILURE:
-            head = _given_up(edge)
-        elif edge.to in running:
-            head = _running(edge.to)
-        else:
-            head = _Place(_Role.AFTER, tuple(sorted(entering[edge.to])))
+        tail = reached.get(state)
+        if tail is None or tail.role is not _Role.RUNNING:
+            ways = frozenset(leads.get(state, ()))
+            tail = _Place(_Role.BEFORE, (ways,))
+            if not ways:
+                tail = given_up.get(state, tail)
         yield edge, tail, head
 
 
-def _given_up(edge: model.Transition) -> _Place:
-    change = edge.write.change
-    return _Place(_Role.GIVEN_UP, (change.to_vm, change.to_task))
+def _reached(
+    edges: Collection[model.Transition],
+    action: model.Action,
+    numbers: Mapping[model.Write, str],
+) -> dict[State, _Place]:
+    """Find the places of the states that the action leads to."""
+    forward = [edge for edge in edges if edge.path is model.Path.SUCCESS]
+    left = {edge.from_ for edge in forward}
+    entering: dict[State, set[str]] = {}
+    for edge in forward:
+        if edge.write.event is not model.Event.DESTROY:
+            entering.setdefault(edge.to, set()).add(numbers[edge.write])
+    return {
+        state: _running(state)
+        if not vocabulary.is_settled(state)
+        or (state in left and not action.admits(state))
+        else _Place(_Role.AFTER, tuple(sorted(found)))
+        for state, found in entering.items()
+    }
+
+
+def _head(edge: model.Transition, places: Mapping[State, _Place]) -> _Place:
+    if edge.write.event is model.Event.DESTROY:
+        return _GONE
+    if edge.path is model.Path.FAILURE:
+        change = edge.write.change
+        return _Place(_Role.GIVEN_UP, (change.to_vm, change.to_task))
+    return places[edge.to]
 
 
 def _running(state: State) -> _Place:
@@ -167,7 +186,9 @@ def _number(text: str) -> int:
     return int(text.removeprefix("F"))
 
 
-def _rank(place: _Place, steps: _Steps) -> tuple[int, int, str]:
+def _rank(
+    place: _Place, steps: _Steps, members: Collection[State]
+) -> tuple[object, ...]:
     """Give the order of boxes: by role, then by the step that needs them."""
     end = 0 if place.role is _Role.BEFORE else 1
     numbers = [
@@ -176,7 +197,8 @@ def _rank(place: _Place, steps: _Steps) -> tuple[int, int, str]:
         if ends[end] == place
         for number in found
     ]
-    return place.role, min(numbers, default=0), str(place.mark)
+    first = min(map(atlas.order, members))
+    return place.role, min(numbers, default=0), first
 
 
 def _framed(steps: _Steps) -> frozenset[_Place]:
@@ -212,29 +234,39 @@ def _arrows(
         for write, number in numbers.items()
     }
     merged: dict[tuple[str, _Place], set[str]] = {}
-    for (tail, head), found in steps.items():
+    for (tail, head), found in sorted(
+        steps.items(), key=lambda item: int(keys[item[0][0]][1:])
+    ):
         from_frame = tail in framed and _shared_tails(steps, head)
         key = graph.FRAME if from_frame else keys[tail]
         merged.setdefault((key, head), set()).update(found)
+    # Each step has its function once, where the picture has it first.
     for (key, head), found in merged.items():
-        yield graph.Arrow(
-            key,
-            keys[head],
-            _named(found, names),
-            head.role is _Role.GIVEN_UP,
-        )
+        gives_up = head.role is _Role.GIVEN_UP
+        ordered = sorted(found, key=_number)
+        label = _counted(ordered) if gives_up else _named(ordered, names)
+        if not gives_up:
+            names |= dict.fromkeys(found, "")
+        yield graph.Arrow(key, keys[head], label, gives_up)
 
 
-def _named(found: set[str], names: Mapping[str, str]) -> tuple[str, ...]:
+def _counted(numbers: Sequence[str]) -> tuple[str, ...]:
+    listed = ", ".join(wording.ranges(numbers))
+    return tuple(wording.folded([listed], _WIDTH))
+
+
+def _named(
+    numbers: Sequence[str], names: Mapping[str, str]
+) -> tuple[str, ...]:
     """Name the steps on an arrow: with functions while these are few."""
-    ordered = sorted(found, key=_number)
     by_function: dict[str, list[str]] = {}
-    for number in ordered:
+    for number in numbers:
         by_function.setdefault(names[number], []).append(number)
     if len(by_function) > _MANY_FUNCTIONS:
-        return tuple(wording.wrapped(ordered, _WIDTH))
+        return _counted(numbers)
     return tuple(
-        f"{', '.join(numbers)} {name}" for name, numbers in by_function.items()
+        f"{', '.join(wording.ranges(found))} {name}".rstrip()
+        for name, found in by_function.items()
     )
 
 
@@ -242,18 +274,16 @@ def _box(
     place: _Place,
     key: str,
     members: set[State],
-    part: parts.Part,
+    rest: frozenset[State],
     action: model.Action,
 ) -> graph.Box:
     if place.role is _Role.GONE:
         return boxes.gone(key)
     if place.role is _Role.GIVEN_UP:
         return boxes.of_target(key, members, *place.mark)
-    begins = place.role is _Role.BEFORE and any(map(action.admits, members))
     return boxes.of_states(
         key,
         members,
-        part.made.states,
-        begins=begins,
-        rest=place.role is _Role.BEFORE,
+        begins=place.role is _Role.BEFORE and any(map(action.admits, members)),
+        is_rest=members >= rest,
     )

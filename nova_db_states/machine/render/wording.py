@@ -13,14 +13,18 @@ __all__ = [
     "duration",
     "folded",
     "function",
+    "listed",
     "name",
     "numbered",
     "pattern",
+    "ranges",
     "releases",
     "states",
     "wrapped",
 ]
 
+_BETWEEN: Final = "; "
+_PAIR: Final = 2
 _SOME: Final = 4
 _MANY: Final = 7
 
@@ -42,6 +46,29 @@ def numbered(action: model.Action) -> dict[model.Write, str]:
         for number, write in enumerate(writes, 1):
             numbers[write] = f"{prefix}{number}"
     return numbers
+
+
+def ranges(numbers: Iterable[str]) -> list[str]:
+    """Shorten a list of the numbers that :func:`numbered` gives.
+
+    :param numbers: sorted, of one path
+    :returns: the same, three and more in a row as ``F2-F5``
+    """
+    runs: list[list[str]] = []
+    for number in numbers:
+        if runs and _count(number) == _count(runs[-1][-1]) + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    return [
+        part
+        for run in runs
+        for part in (run if len(run) <= _PAIR else [f"{run[0]}-{run[-1]}"])
+    ]
+
+
+def _count(number: str) -> int:
+    return int(number.removeprefix("F"))
 
 
 def function(nova: str) -> str:
@@ -98,8 +125,17 @@ def releases(write: model.Write) -> str:
     return f"Nova {first}" if first == last else f"Nova {first} to {last}"
 
 
+def listed(names: Iterable[str]) -> str:
+    """List names of actions; some have a comma in them.
+
+    :param names: what to list
+    :returns: one line
+    """
+    return _BETWEEN.join(names)
+
+
 def wrapped(names: Iterable[str], width: int) -> list[str]:
-    """Set a list of names in lines; no name is broken.
+    """Set such a list in lines; no name is broken.
 
     :param names: what to list
     :param width: characters in a line
@@ -107,11 +143,11 @@ def wrapped(names: Iterable[str], width: int) -> list[str]:
     """
     lines = [""]
     for name in names:
-        joined = f"{lines[-1]}, {name}" if lines[-1] else name
+        joined = f"{lines[-1]}{_BETWEEN}{name}" if lines[-1] else name
         if len(joined) <= width or not lines[-1]:
             lines[-1] = joined
         else:
-            lines[-1] += ","
+            lines[-1] += _BETWEEN.rstrip()
             lines.append(name)
     return lines
 
