@@ -38,7 +38,7 @@ __all__ = [
 State = notation.State
 _MAP: Final = instance.MAP
 
-_COSTS: Final = {model.Path.SUCCESS: 1, model.Path.FAILURE: 1_000}
+_DELETIONS: Final = frozenset({"delete", "soft_delete", "reclaim (periodic)"})
 
 
 def state(given: Any) -> State:
@@ -181,8 +181,22 @@ def allowed_actions(given: Any) -> tuple[str, ...]:
     return tuple(
         one.name
         for one in _MAP.actions.values()
-        if one.kind in (model.Kind.USER, model.Kind.ADMIN) and one.admits(at)
+        if one.kind in (model.Kind.USER, model.Kind.ADMIN)
+        and one.admits(at)
+        and _begins(one, at)
     )
+
+
+def _begins(one: model.Action, at: State) -> bool:
+    """Say whether beginning an action in a state is no defect."""
+    first = [
+        write
+        for write in one.writes
+        if write.path is model.Path.SUCCESS
+        and write.nova == one.writes[0].nova
+        and write.change.starts_from(at)
+    ]
+    return not first or not all(write.defect for write in first)
 
 
 def sources(to: Any, *, action: str | None = None) -> tuple[State, ...]:
@@ -248,8 +262,8 @@ def transient() -> tuple[State, ...]:
 def path(from_: Any, to: Any) -> tuple[model.Transition, ...] | None:
     """Find the shortest way from one state to another.
 
-    Ways without a failure come first, however long; ``reset-state`` is no
-    way.
+    Ways without a failure come first, however long; a way through a
+    deletion is the last resort, and ``reset-state`` is none.
 
     :param from_: the state before, as for :func:`state`
     :param to: the state after
@@ -276,13 +290,19 @@ def path(from_: Any, to: Any) -> tuple[model.Transition, ...] | None:
                 heapq.heappush(
                     heap,
                     (
-                        cost + _COSTS[edge.path],
+                        cost + _cost(edge),
                         next(tie),
                         edge.to,
                         (*way, edge),
                     ),
                 )
     return None
+
+
+def _cost(edge: model.Transition) -> int:
+    if edge.action in _DELETIONS:
+        return 1_000_000
+    return 1 if edge.path is model.Path.SUCCESS else 1_000
 
 
 def max_age_s(given: Any) -> int | None:
