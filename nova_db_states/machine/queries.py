@@ -38,6 +38,9 @@ __all__ = [
 State = notation.State
 _MAP: Final = instance.MAP
 
+_CHANGE: Final = 10
+"""What it costs to go on with another action: more than a step of one."""
+
 _DELETIONS: Final = frozenset({"delete", "soft_delete", "reclaim (periodic)"})
 
 
@@ -282,20 +285,14 @@ def path(from_: Any, to: Any) -> tuple[model.Transition, ...] | None:
         cost, _, at, way = heapq.heappop(heap)
         if at == end:
             return way
-        if at in done:
+        last = way[-1].action if way else None
+        if (at, last) in done:
             continue
-        done.add(at)
+        done.add((at, last))
         for edge in _leaving(at, None):
-            if edge.to not in done:
-                heapq.heappush(
-                    heap,
-                    (
-                        cost + _cost(edge),
-                        next(tie),
-                        edge.to,
-                        (*way, edge),
-                    ),
-                )
+            more = _cost(edge) + (0 if edge.action == last else _CHANGE)
+            longer = (*way, edge)
+            heapq.heappush(heap, (cost + more, next(tie), edge.to, longer))
     return None
 
 
