@@ -11,7 +11,6 @@ from typing import Final
 
 from nova_db_states.machine import model
 from nova_db_states.machine.declared import names
-from nova_db_states.machine.declared import shares
 
 __all__ = ["ACTIONS"]
 
@@ -86,8 +85,13 @@ RESIZE: Final = model.Action(
             when="target row; then the other one is hidden",
         ),
         # The source row.
-        *shares.not_ready("active|stopped / resize_migrating"),
-        *shares.not_mounted("active|stopped / resize_migrating"),
+        model.fails(
+            "active|stopped / resize_migrating -> error / NULL",
+            "nova/compute/share_management.py:ShareManager.get_share_info",
+            via=names.SHARE_ERROR,
+            when="source row; a share is still being attached or detached",
+            releases=(34, None),
+        ),
         model.fails(
             "active|stopped / resize_migrating -> error / NULL",
             f"{_MANAGER}._prep_snapshot_based_resize_at_source",
@@ -147,17 +151,17 @@ RESIZE: Final = model.Action(
             when="target row",
         ),
         model.destroys(
-            "active|stopped / resize_prep|resize_migrated",
+            "active|stopped / resize_prep|resize_migrated|resize_finish",
             f"{_TASKS}:TargetDBSetupTask.rollback",
             when="target row; the resize was given up",
         ),
         model.destroys(
-            "active|stopped|error|resized / NULL",
+            "active|error|resized / NULL",
             f"{_TASKS}:TargetDBSetupTask.rollback",
             when="target row; the resize was given up",
         ),
     ),
-    on_failure="active|stopped|error / NULL",
+    on_failure="",
     overruled_by=(*names.ANYTIME, names.EVACUATE, names.START_UP),
     note="The row in the source cell stays in resize_migrated, hidden, until "
     "the confirm or the revert, however long that takes: do not count "
@@ -317,6 +321,12 @@ REVERT: Final = model.Action(
             f"{_TASKS}:RevertResizeTask.rollback",
             via=names.NOTIFY,
             when="source row",
+        ),
+        model.fails(
+            "active|stopped / NULL -> error / NULL",
+            f"{_TASKS}:RevertResizeTask.rollback",
+            via=names.NOTIFY,
+            when="source row; what is left to do fails",
         ),
         model.fails(
             "resized|error / resize_reverting -> error / NULL",

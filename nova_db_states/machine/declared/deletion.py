@@ -125,7 +125,7 @@ DELETE: Final = model.Action(
             when="its host is down, or it is on none",
         ),
         model.destroys(
-            "deleted / NULL|deleting|soft-deleting",
+            "deleted / NULL|deleting",
             f"{_MANAGER}._complete_partial_deletion",
             when="nova-compute starts, and only the row was left",
         ),
@@ -136,9 +136,14 @@ DELETE: Final = model.Action(
             when="it is on no host yet, or no more",
         ),
         model.destroys(
-            "building / scheduling|NULL|deleting",
+            "building / scheduling",
             f"{_API}._delete_while_booting",
             when="its request still waits in the API database",
+        ),
+        model.destroys(
+            "error / NULL",
+            f"{_API}._delete_while_booting",
+            when="as before, and no host was found",
         ),
         model.destroys(
             "building / scheduling",
@@ -226,13 +231,13 @@ SOFT_DELETE: Final = model.Action(
     f"{_API}.soft_delete",
     (
         model.step(
-            "* / !deleting       -> = / soft-deleting",
+            "* / !deleting            -> =           / soft-deleting",
             f"{_API}._delete",
             guarded=False,
             at_most_s=_SWITCHED_S,
         ),
         model.step(
-            "* / deleting        -> = / soft-deleting",
+            "* / deleting             -> =           / soft-deleting",
             f"{_API}._delete",
             guarded=False,
             at_most_s=_SWITCHED_S,
@@ -241,11 +246,11 @@ SOFT_DELETE: Final = model.Action(
         ),
         *_confirms("soft-deleting"),
         model.step(
-            "* / soft-deleting   -> soft-delete / NULL",
+            "!deleted / soft-deleting -> soft-delete / NULL",
             f"{_MANAGER}.soft_delete_instance",
         ),
         model.step(
-            "* / soft-deleting   -> soft-delete / NULL",
+            "!deleted / soft-deleting -> soft-delete / NULL",
             f"{_API}._do_soft_delete",
             guarded=False,
             when="its host is down: it is deleted at once",
@@ -255,10 +260,22 @@ SOFT_DELETE: Final = model.Action(
             f"{_API}._local_delete",
             when="its host is down: it is deleted at once",
         ),
+        model.destroys(
+            "deleted / soft-deleting",
+            f"{_MANAGER}._complete_partial_deletion",
+            when="only the row was left; at the next start of nova-compute",
+        ),
+        model.step(
+            "deleted / soft-deleting  -> soft-delete / NULL",
+            f"{_API}._do_soft_delete",
+            guarded=False,
+            defect="The guest is destroyed already: what could be restored "
+            "from now on is not there.",
+        ),
         *shares.not_ready("* / soft-deleting"),
         *shares.not_mounted("* / soft-deleting"),
         model.fails(
-            "* / soft-deleting   -> = / NULL",
+            "* / soft-deleting        -> =           / NULL",
             f"{_MANAGER}.soft_delete_instance",
             via=names.REVERTS,
         ),

@@ -87,6 +87,14 @@ LIVE_MIGRATE: Final = model.Action(
             when="the guest has moved, and the source cannot clean up",
         ),
         model.fails(
+            "active|paused / !NULL|migrating -> error / NULL",
+            f"{_MANAGER}._do_live_migration",
+            via=names.ERROR,
+            when="as before, and something else has begun on it",
+            defect="The server is at its destination, and the source takes "
+            "it from whatever was begun on it there.",
+        ),
+        model.fails(
             "active|paused / migrating -> = / NULL",
             f"{_MANAGER}._post_live_migration_update_host",
             when="the guest has moved, and the source cannot clean up: it "
@@ -98,12 +106,12 @@ LIVE_MIGRATE: Final = model.Action(
     gaps=(
         model.Gap(
             "active|paused / NULL",
-            since=f"{_MANAGER}._do_post_live_migration_at_destination",
+            since=f"{_MANAGER}.post_live_migration_at_destination",
             until=f"{_MANAGER}._post_live_migration",
             allowed=None,
             why="The row names the destination and is idle while the source "
-            "still cleans up. If that fails, the source sets to error what "
-            "may have begun something else.",
+            "still cleans up. If that fails, the source sets the server to "
+            "error, whatever has begun on it by then.",
         ),
     ),
     note="No lock is held, and nothing clears the task when a worker dies "

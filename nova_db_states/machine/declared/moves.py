@@ -5,7 +5,6 @@ from typing import Final
 
 from nova_db_states.machine import model
 from nova_db_states.machine.declared import names
-from nova_db_states.machine.declared import shares
 
 __all__ = ["ACTIONS"]
 
@@ -33,11 +32,6 @@ started on the source."""
 
 _OFF_S: Final = 10 * names.MINUTE
 """As for a stop."""
-
-_REFUSED: Final = (
-    "A delete was accepted and the resize was refused its next state for it. "
-    "The object still carries that state, and the error handler writes it."
-)
 
 RESIZE: Final = model.Action(
     "resize / cold migrate",
@@ -144,6 +138,14 @@ RESIZE: Final = model.Action(
             f"{_MANAGER}.resize_instance",
             via=names.REVERTS,
         ),
+        model.fails(
+            "active|stopped / resize_migrated|resize_finish -> = / NULL",
+            f"{_MANAGER}.resize_instance",
+            via=names.REVERTS,
+            when="its last notification cannot be sent",
+            defect="The disk is at the destination, which has gone on with "
+            "the server and is refused its next step for this.",
+        ),
         # At the destination.
         model.fails(
             "active|stopped / resize_migrated|resize_finish -> active / NULL",
@@ -185,7 +187,9 @@ RESIZE: Final = model.Action(
     ),
     on_failure="error / NULL",
     overruled_by=(*names.ANYTIME, names.EVACUATE, names.START_UP),
-    note="What a source or destination gives up stays where its disk is.",
+    note="Refused a step because of a delete, it sets the server to error "
+    "and writes the step all the same: its error handler saves what the "
+    "object carries. What it gives up stays where its disk is.",
 )
 
 CONFIRM: Final = model.Action(
@@ -282,8 +286,13 @@ REVERT: Final = model.Action(
             f"{_MANAGER}.stop_instance.do_stop_instance",
             when="it was stopped, and shall be again",
         ),
-        *shares.not_ready("resized / powering-off"),
-        *shares.not_mounted("resized / powering-off"),
+        model.fails(
+            "resized / powering-off -> error / NULL",
+            "nova/compute/share_management.py:ShareManager.get_share_info",
+            via=names.SHARE_ERROR,
+            when="a share is still being attached or detached",
+            releases=(34, None),
+        ),
         model.fails(
             "resized / resize_reverting -> active / NULL",
             f"{_MANAGER}.revert_resize",

@@ -32,7 +32,19 @@ _LEFT: Final = (
 )
 """What nova-compute does not end when it starts, or later than this."""
 
+_LEFT_RUNNING: Final = (
+    "active / image_backup|shelving|shelving_image_pending_upload",
+    "active / shelving_image_uploading",
+    "active / pausing|suspending|updating_password|rescuing",
+    "active / resize_migrated|resize_finish",
+    "resized / resize_reverting",
+    "rescued / unrescuing",
+    "active|rescued|resized / soft-deleting",
+)
+"""The same, of guests that ran when their host went down."""
+
 _IDLE: Final = "active|paused|suspended|stopped|rescued|resized|shelved / NULL"
+_IDLE_RUNNING: Final = "active|rescued|resized / NULL"
 
 INIT_HOST: Final = model.Action(
     names.START_UP,
@@ -130,7 +142,7 @@ INIT_HOST: Final = model.Action(
             for before in _LEFT
         ),
         model.fails(
-            f"{_IDLE} -> error / =",
+            f"{_IDLE_RUNNING} -> error / =",
             f"{_MANAGER}._resume_guests_state",
             via=names.ERROR,
             when="the host was rebooted, and the guest cannot be resumed",
@@ -143,10 +155,10 @@ INIT_HOST: Final = model.Action(
                 when="the host was rebooted, and the guest cannot be resumed",
                 at_most_s=model.MOMENT_S,
             )
-            for before in _LEFT
+            for before in _LEFT_RUNNING
         ),
-        *shares.not_ready(_IDLE),
-        *shares.not_mounted(_IDLE),
+        *shares.not_ready(_IDLE_RUNNING),
+        *shares.not_mounted(_IDLE_RUNNING),
     ),
     kind=model.Kind.START_UP,
     launched=False,
