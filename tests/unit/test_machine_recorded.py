@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The map against what Nova was seen to write, and what it should not."""
+
+import csv
+import io
+import json
+from typing import Final
+
+import pytest
+
+from nova_db_states import machine
+from nova_db_states.machine.render import csv as csv_
+from nova_db_states.machine.render import json as json_
+from nova_db_states.machine.render import parts
+from tests.unit import nova_facts
+
+_MAP: Final = machine.MAP
+_RECORDED: Final = nova_facts.recorded()
+
+
+def _id(row: nova_facts.Recorded) -> str:
+    return str(row)
+
+
+def test_there_is_something_to_compare_with() -> None:
+    """The records are those of a whole run, births and ends among them."""
+    events = [row.event for row in _RECORDED]
+    assert events.count(machine.Event.CREATE) == 3
+    assert events.count(machine.Event.DESTROY) == 7
+    assert events.count(machine.Event.UPDATE) == 134
+    assert sum(1 for row in _RECORDED if row.refused) == 1
+
+
+@pytest.mark.parametrize("row", _RECORDED, ids=_id)
+def test_what_nova_writes_is_declared(row: nova_facts.Recorded) -> None:
+    """Each pair that Nova was seen to write is an edge, of that function."""
+    if row.refused:
+        assert not machine.is_allowed(row.from_, row.to)
+        return
+    assert machine.is_allowed(row.from_, row.to)
+    for writer in row.writers:
+        assert nova_facts.edges_of(_MAP, row, writer), writer
+
+
+def test_a_writer_that_is_not_there_is_missed() -> None:
+    """The function has to be the one that was seen, not just the pair."""
+    (row,) = (
+        row
+        for row in _RECORDED
+        if (row.from_, row.to) == (("active", "pausing"), ("paused", None))
+    )
+    assert nova_facts.edges_of(_MAP, row, row.writers[0])
+    assert not nova_facts.edges_of(
+        _MAP, row, "nova.compute.manager:ComputeManager.unpause_instance"
+    )
+
+
+def test_there_are_defects() -> None:
+    """Nova's unguarded writes are told, deletes overwritten among them."""
+    lost = {edge.from_.task_state for edge in _MAP.defects}
+    assert {"deleting", "soft-deleting"} <= lost
+
+
+def test_no_defect_is_allowed() -> None:
+    """What nobody may do is refused, whoever asks, and says why."""
+    for edge in _MAP.defects:
+        assert edge.write.defect.endswith("."), edge
+        assert not machine.is_allowed(edge.from_, edge.to), edge
+        assert edge not in machine.transitions()
+        if edge.action != "reset-state":
+            assert not machine.is_allowed(
+                edge.from_, edge.to, action=edge.action
+            ), edge
+        assert edge.from_ not in machine.sources(edge.to), edge
+
+
+def test_no_defect_is_exported_as_an_edge() -> None:
+    """Programs that read the map find only what is allowed."""
+    whole = parts.cut(_MAP)
+    forbidden = {(edge.from_, edge.to) for edge in _MAP.defects}
+    rows = list(csv.DictReader(io.StringIO(csv_.render(whole))))
+    assert len(rows) > len(_MAP.states)
+    pairs = {
+        (
+            machine.state(_pair(row, "from")),
+            machine.state(_pair(row, "to")),
+        )
+        for row in rows
+        if row["action"] != "reset-state"
+    }
+    assert not pairs & forbidden
+    told = json.loads(json_.render(whole))
+    assert len(told["defects"]) == len(_MAP.defects)
+    assert all(edge["reason"] for edge in told["defects"])
+
+
+def _pair(row: dict[str, str], end: str) -> tuple[str | None, ...]:
+    return tuple(
+        row[f"{end}_{column}"] or None for column in ("vm_state", "task_state")
+    )
