@@ -17,7 +17,7 @@ from nova_db_states import exceptions
 from nova_db_states import states
 from tests.resources import contention
 from tests.resources import statements
-from tests.unit import watched
+from tests.resources import watched
 
 
 @pytest.fixture(name="cell")

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 import pytest
 
 from nova_db_states import exceptions
-from tests.unit import watched
+from tests.resources import watched
 
 
 @pytest.fixture(name="cell")

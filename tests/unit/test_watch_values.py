@@ -13,7 +13,7 @@ from nova_db_states import exceptions
 from nova_db_states import states
 from nova_db_states import tables
 from nova_db_states._actions import watch
-from tests.unit import watched
+from tests.resources import watched
 
 
 @pytest.fixture(name="cell")
