@@ -16,6 +16,7 @@ from nova_db_states.machine.declared import power
 from nova_db_states.machine.declared import reboot
 from nova_db_states.machine.declared import rebuild
 from nova_db_states.machine.declared import rescue
+from nova_db_states.machine.declared import restore
 from nova_db_states.machine.declared import shelve
 from nova_db_states.machine.declared import standby
 from nova_db_states.machine.declared import startup
@@ -26,6 +27,7 @@ MAP: Final = atlas.build(
     (
         *lifecycle.ACTIONS,
         *deletion.ACTIONS,
+        *restore.ACTIONS,
         *power.ACTIONS,
         *reboot.ACTIONS,
         *standby.ACTIONS,

@@ -336,6 +336,7 @@ REVERT: Final = model.Action(
         ),
     ),
     on_failure="error / NULL",
+    overruled_by=(*names.ANYTIME, names.EVACUATE),
 )
 
 ACTIONS: Final[tuple[model.Action, ...]] = (RESIZE, CONFIRM, REVERT)

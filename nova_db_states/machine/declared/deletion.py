@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Death: delete, soft delete, its end and its undoing; and the override."""
+"""Death: delete, and the soft delete that can be undone."""
 
+import dataclasses
 from typing import Final
 
-from nova_db_states.machine import atlas
 from nova_db_states.machine import model
 from nova_db_states.machine.declared import names
 from nova_db_states.machine.declared import shares
@@ -25,7 +25,16 @@ _FORGOTTEN_S: Final = 10 * names.MINUTE
 _SWITCHED_S: Final = 15 * names.MINUTE
 """For the way to the host and for the guest to be switched off or on."""
 
+_TAKEN: Final = (
+    "A delete was accepted. A share that is in its way sets the server to "
+    "error and takes the task from the delete, which none can see any more."
+)
+
 _CONFIRMED: Final = "a resize was confirmed first, which cleared the task"
+
+
+def _takes(writes: tuple[model.Write, ...]) -> tuple[model.Write, ...]:
+    return tuple(dataclasses.replace(one, defect=_TAKEN) for one in writes)
 
 
 def _confirms(task: str) -> tuple[model.Write, ...]:
@@ -195,7 +204,7 @@ DELETE: Final = model.Action(
             "again at its next start",
             at_most_s=model.MOMENT_S,
         ),
-        *shares.not_mounted("* / deleting"),
+        *_takes(shares.not_mounted("* / deleting")),
         model.step(
             "error / NULL                 -> deleted / NULL",
             f"{_MANAGER}._delete_instance",
@@ -272,8 +281,8 @@ SOFT_DELETE: Final = model.Action(
             defect="The guest is destroyed already: what could be restored "
             "from now on is not there.",
         ),
-        *shares.not_ready("* / soft-deleting"),
-        *shares.not_mounted("* / soft-deleting"),
+        *_takes(shares.not_ready("* / soft-deleting")),
+        *_takes(shares.not_mounted("* / soft-deleting")),
         model.fails(
             "* / soft-deleting        -> =           / NULL",
             f"{_MANAGER}.soft_delete_instance",
@@ -287,112 +296,4 @@ SOFT_DELETE: Final = model.Action(
     "stays deleting until nova-compute starts again.",
 )
 
-RECLAIM: Final = model.Action(
-    "reclaim (periodic)",
-    "Destroy servers that were deleted softly long enough ago.",
-    "soft-delete / NULL",
-    f"{_MANAGER}._reclaim_queued_deletes",
-    (
-        model.step(
-            "soft-delete / NULL -> deleted / NULL",
-            f"{_MANAGER}._delete_instance",
-            guarded=False,
-            at_most_s=_FORGOTTEN_S,
-        ),
-        model.destroys("deleted / NULL", f"{_MANAGER}._delete_instance"),
-        model.fails(
-            "soft-delete / NULL -> error / =",
-            f"{_MANAGER}._try_deallocate_network",
-            via=names.ERROR,
-            when="its ports cannot be removed",
-        ),
-        model.fails(
-            "soft-delete / restoring -> deleted / NULL",
-            f"{_MANAGER}._delete_instance",
-            at_most_s=_FORGOTTEN_S,
-            defect="A restore was accepted meanwhile: the server is "
-            "destroyed under it.",
-        ),
-    ),
-    kind=model.Kind.PERIODIC,
-    on_failure="",
-    overruled_by=(*names.ANYTIME, "restore"),
-    gaps=(
-        model.Gap(
-            "soft-delete / NULL",
-            since=f"{_MANAGER}._reclaim_queued_deletes",
-            until=f"{_MANAGER}._delete_instance",
-            allowed=None,
-            why="The guest is destroyed while nothing in the row says so, "
-            "and its list may come from a replica: a restore that is "
-            "accepted meanwhile loses the server.",
-        ),
-    ),
-)
-
-RESTORE: Final = model.Action(
-    "restore",
-    "Bring a server back that was deleted softly.",
-    "soft-delete / NULL",
-    f"{_API}.restore",
-    (
-        model.step(
-            "soft-delete / NULL      -> =      / restoring",
-            f"{_API}.restore",
-            at_most_s=_SWITCHED_S,
-        ),
-        model.step(
-            "soft-delete / restoring -> active / NULL",
-            f"{_MANAGER}.restore_instance",
-        ),
-        model.step(
-            "soft-delete / NULL      -> active / NULL",
-            f"{_API}.restore",
-            when="it is on no host",
-        ),
-        *shares.not_ready("soft-delete / restoring"),
-        *shares.not_mounted("soft-delete / restoring"),
-        model.fails(
-            "soft-delete / restoring -> error  / =",
-            f"{_MANAGER}._power_on",
-            via=names.ERROR,
-            when="a share cannot be mounted",
-            at_most_s=model.MOMENT_S,
-            releases=(34, None),
-        ),
-        model.fails(
-            "soft-delete|error / restoring -> = / NULL",
-            f"{_MANAGER}.restore_instance",
-            via=names.REVERTS,
-        ),
-    ),
-)
-
-RESET_STATE: Final = model.Action(
-    atlas.OVERRIDE,
-    "Set a server to active or error, by an administrator's judgement.",
-    "* / *",
-    "nova/api/openstack/compute/admin_actions.py:"
-    "AdminActionsController._reset_state",
-    (
-        model.step(
-            "* / * -> active|error / NULL",
-            "nova/api/openstack/compute/admin_actions.py:"
-            "AdminActionsController._reset_state",
-            guarded=False,
-        ),
-    ),
-    kind=model.Kind.ADMIN,
-    launched=False,
-    on_failure="",
-    note="It changes what the row says and nothing else. Whoever works on "
-    "the server goes on.",
-)
-
-ACTIONS: Final[tuple[model.Action, ...]] = (
-    DELETE,
-    SOFT_DELETE,
-    RECLAIM,
-    RESTORE,
-    RESET_STATE,
-)
+ACTIONS: Final[tuple[model.Action, ...]] = (DELETE, SOFT_DELETE)
