@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 ARGS ?=
 
-.PHONY: help demo test unit functional bench docs lint types clean
+.PHONY: help demo test unit functional bench map docs lint types clean
 .DEFAULT_GOAL := help
 
 help: ## Show the targets
@@ -31,6 +31,9 @@ bench: $(VENV)/dev.stamp ## Measure against raw PyMySQL and Nova on MariaDB
 	tools/system_packages.sh mariadbd
 	$(BIN)/python tools/nova_venvs.py 34.0.0
 	$(BIN)/python -m benchmarks $(ARGS)
+
+map: $(VENV)/run.stamp ## Renew the pages of the state map
+	$(BIN)/python tools/state_map_docs.py
 
 docs: $(VENV)/dev.stamp ## Build the documentation, warnings are errors
 	tools/system_packages.sh dot

@@ -12,7 +12,10 @@ extensions = [
     "cliff.sphinxext",
     "openstackdocstheme",
     "sphinx.ext.autodoc",
+    "sphinx.ext.graphviz",
 ]
+# Sharp at every size, and its text can be searched.
+graphviz_output_format = "svg"
 
 # A part of admin/indexes.rst, written by a benchmark.
 exclude_patterns = ["admin/index-evidence.rst"]

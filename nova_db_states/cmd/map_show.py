@@ -79,13 +79,13 @@ def _print(made: portrait.Portrait, stream: TextIO) -> None:
 
 
 def _told(made: portrait.Portrait) -> Iterator[Shown]:
-    yield rich_text.Text.assemble(
-        (str(made.state), "bold"), f"   status {made.status}"
-    )
+    status = f"   status {made.status}" if made.status else ""
+    yield rich_text.Text.assemble((str(made.state), "bold"), status)
     yield rich_text.Text(made.description)
     if not made.reached:
         yield rich_text.Text("No action of Nova's leads here.", "yellow")
-    yield from _section("How long", [("", _patience(made))])
+    if made.status:
+        yield from _section("How long", [("", _patience(made))])
     others = [name for name in made.allowed if name not in made.ending]
     yield from _section(
         "May be asked for now",
@@ -100,13 +100,19 @@ def _told(made: portrait.Portrait) -> Iterator[Shown]:
         "What may be going on although the row does not say so",
         [(action.name, gap.why) for action, gap in made.gaps],
     )
-    yield from _section(
-        "What nobody may do, although Nova's code does it",
-        [
-            (step.where, f"{wording.listed(step.actions)}: {step.why}")
-            for step in made.defects
-        ],
-    )
+    yield from _wrong(made)
+
+
+def _wrong(made: portrait.Portrait) -> Iterator[Shown]:
+    """Say each reason once, below all that it is the reason for."""
+    reasons: dict[str, list[portrait.Step]] = {}
+    for step in made.defects:
+        reasons.setdefault(step.why, []).append(step)
+    for reason, steps in reasons.items():
+        yield from _section(
+            "What nobody may do, although Nova's code does it", _lines(steps)
+        )
+        yield rich_text.Text(reason, "italic")
 
 
 def _section(title: str, rows: Iterable[tuple[str, str]]) -> Iterator[Shown]:

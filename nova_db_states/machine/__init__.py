@@ -26,6 +26,7 @@ __all__ = [
     "Kind",
     "Path",
     "PowerRule",
+    "PowerState",
     "State",
     "Transition",
     "Write",
@@ -54,6 +55,7 @@ Gap = model.Gap
 Kind = model.Kind
 Path = model.Path
 PowerRule = power_sync.PowerRule
+PowerState = power_sync.PowerState
 State = notation.State
 Transition = model.Transition
 Write = model.Write

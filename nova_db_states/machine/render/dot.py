@@ -17,6 +17,7 @@ _LOOKS: Final = {
     graph.Look.NO_ROW: 'shape=plain, style="", fillcolor=none',
     graph.Look.NOTE: 'style="dashed", fillcolor=none',
 }
+_CROWD: Final = 5
 _CLUSTER: Final = "cluster_frame"
 _FRAME: Final = 'graph [style="rounded,dotted", color="#888888"]'
 _GIVES_UP: Final = 'style=dashed, color="#b03a2e", fontcolor="#b03a2e"'
@@ -84,12 +85,21 @@ def _arrow(arrow: graph.Arrow, picture: graph.Picture) -> str:
     # A blank keeps the text off the line.
     label = "".join(f" {_escaped(line)}\\l" for line in arrow.lines)
     style = f", {_GIVES_UP}" if arrow.gives_up else ""
+    if arrow.gives_up and _is_crowded(picture):
+        style += ", minlen=2"
     tail = arrow.tail
     if tail == graph.FRAME:
         # dot draws from a box and cuts off what is inside of the frame.
         tail = picture.framed[-1]
         style += f", ltail={_CLUSTER}"
     return f'{tail} -> {arrow.head} [label="{label}"{style}]'
+
+
+def _is_crowded(picture: graph.Picture) -> bool:
+    """Say whether the ends of a picture had better stand in two rows."""
+    tails = {arrow.tail for arrow in picture.arrows}
+    ends = {arrow.head for arrow in picture.arrows} - tails
+    return len(ends) >= _CROWD
 
 
 def _quoted(text: str) -> str:

@@ -12,7 +12,7 @@ from nova_db_states.machine import status
 from nova_db_states.machine import vocabulary
 from nova_db_states.machine.render import parts
 
-__all__ = ["action", "edge", "render", "state"]
+__all__ = ["action", "edge", "render", "reported", "state"]
 
 
 def render(part: parts.Part) -> str:
@@ -46,12 +46,23 @@ def state(one: notation.State) -> dict[str, Any]:
     return {
         "vm_state": one.vm_state,
         "task_state": one.task_state,
-        "status": status.reported_status(*one),
+        "status": reported(one),
         "stable": vocabulary.is_settled(one),
         "max_age_s": queries.max_age_s(one),
         "description": vocabulary.describe(one),
         "stranded": vocabulary.stranded(one),
     }
+
+
+def reported(one: notation.State) -> str | None:
+    """Give what Nova's API reports of a state.
+
+    :param one: the state
+    :returns: the status; ``None`` where there is no row
+    """
+    if one == notation.ABSENT:
+        return None
+    return status.reported_status(*one)
 
 
 def action(one: model.Action) -> dict[str, Any]:

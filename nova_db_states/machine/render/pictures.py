@@ -37,6 +37,8 @@ def _of_state(part: parts.Part, from_: State) -> graph.Picture:
     names: dict[tuple[State | None, bool], dict[str, None]] = {}
     for edge in part.transitions:
         destroyed = edge.write.event is model.Event.DESTROY
+        if edge.to == from_ and not destroyed:
+            continue
         arrow = (
             None if destroyed else edge.to,
             edge.path is model.Path.FAILURE,

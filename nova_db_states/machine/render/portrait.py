@@ -9,7 +9,6 @@ from nova_db_states.machine import instance
 from nova_db_states.machine import model
 from nova_db_states.machine import notation
 from nova_db_states.machine import queries
-from nova_db_states.machine import status
 from nova_db_states.machine import vocabulary
 from nova_db_states.machine.render import json
 from nova_db_states.machine.render import wording
@@ -17,7 +16,7 @@ from nova_db_states.machine.render import wording
 __all__ = ["Portrait", "Step", "as_mapping", "of"]
 
 _GONE: Final = "(row is deleted)"
-_MANY_LINES: Final = 3
+_LONG: Final = 100
 _UNATTENDED: Final = (model.Kind.PERIODIC, model.Kind.START_UP)
 
 
@@ -42,7 +41,7 @@ class Portrait:
     """A state, as a person wants it explained.
 
     :ivar state: the state
-    :ivar status: what Nova's API reports
+    :ivar status: what Nova's API reports; ``None`` without a row
     :ivar description: what it means
     :ivar stable: whether a server may stay in it
     :ivar reached: whether anything leads to it
@@ -59,7 +58,7 @@ class Portrait:
     """
 
     state: notation.State
-    status: str
+    status: str | None
     description: str
     stable: bool
     reached: bool
@@ -93,10 +92,10 @@ def of(given: Any) -> Portrait:
     allowed = queries.allowed_actions(at)
     return Portrait(
         at,
-        status.reported_status(*at),
+        json.reported(at),
         vocabulary.describe(at),
         vocabulary.is_settled(at),
-        bool(entering),
+        bool(entering) or at == notation.ABSENT,
         queries.max_age_s(at),
         vocabulary.stranded(at),
         allowed,
@@ -144,10 +143,8 @@ def _origins(edges: Iterable[model.Transition]) -> tuple[Step, ...]:
 
 
 def _together(some: Collection[notation.State]) -> str:
-    lines = wording.states(some, instance.MAP.states)
-    if len(lines) > _MANY_LINES:
-        return f"{len(some)} states"
-    return "; ".join(lines)
+    listed = "; ".join(wording.states(some, instance.MAP.states))
+    return listed if len(listed) <= _LONG else f"{len(some)} states"
 
 
 def _forward_first(steps: Iterable[Step]) -> tuple[Step, ...]:

@@ -187,7 +187,11 @@ def _remarks(write: model.Write) -> str:
     )
     said = (write.when, helper, guard, limit, wording.releases(write))
     text = "; ".join(one.rstrip(".") for one in said if one)
-    return f"{text[:1].upper()}{text[1:]}." if text else ""
+    if not text:
+        return ""
+    # nova-compute keeps its small letter.
+    first = text[0] if text.startswith("nova") else text[0].upper()
+    return f"{first}{text[1:]}."
 
 
 def _not_told(one: model.Action) -> Lines:

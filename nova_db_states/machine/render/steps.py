@@ -119,7 +119,7 @@ def _placed(
         tail = reached.get(state)
         if tail is None or tail.role is not _Role.RUNNING:
             ways = frozenset(leads.get(state, ()))
-            tail = _Place(_Role.BEFORE, (ways,))
+            tail = _Place(_Role.BEFORE, (state == notation.ABSENT, ways))
             if not ways:
                 tail = given_up.get(state, tail)
         yield edge, tail, head
