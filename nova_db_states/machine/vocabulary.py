@@ -94,6 +94,10 @@ _PASSING: Final[frozenset[str | None]] = frozenset(
 STRANDED: Final[dict[str, str]] = {
     "error / unshelving": "The image of a shelved server is gone: "
     "nova-conductor sets the error and leaves the task.",
+    "error / image_backup|updating_password|migrating|shelving"
+    "|shelving_image_pending_upload|shelving_image_uploading"
+    "|shelving_offloading": "nova-compute started while this was under way, "
+    "could not bring the guest back, set the error and left the task.",
 }
 """Transient states that nothing of Nova's ends, with the reason.
 
