@@ -60,18 +60,26 @@ class Finder:
             f"instance, ...)."
         )
 
-    def find(
+    def bind(
         self, args: tuple[Any, ...], kwargs: Mapping[str, Any]
-    ) -> tuple[Any, Any]:
-        """Find them in one call.
+    ) -> inspect.BoundArguments:
+        """Give each argument of a call to its parameter.
 
         :param args: the positional arguments
         :param kwargs: the others
-        :returns: context and instance
+        :returns: the arguments, defaults included
         :raises TypeError: the method cannot be called like this
         """
         bound = self._signature.bind(*args, **kwargs)
         bound.apply_defaults()
+        return bound
+
+    def find(self, bound: inspect.BoundArguments) -> tuple[Any, Any]:
+        """Find context and instance.
+
+        :param bound: from :meth:`bind`
+        :returns: context and instance
+        """
         return bound.arguments[self._context], bound.arguments[self._instance]
 
 

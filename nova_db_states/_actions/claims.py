@@ -65,8 +65,9 @@ def instance_action(
 
     :param action: the name in the map, as ``stop``
     :param values: what to write along with the claim: columns to values; or a
-        function that makes them, called with the arguments of the method;
-        ``None`` for nothing. The map decides on the states
+        function that makes them, called with what the method is called
+        with, in the method's order; ``None`` for nothing. The map decides on
+        the states
     :returns: the decorator. The method has a parameter ``context`` (or
         ``ctxt``, ``ctx``) and ``instance`` (or ``instance_uuid``): a uuid, an
         object with ``uuid``, or a mapping. It raises what
@@ -87,11 +88,12 @@ def instance_action(
 
         @functools.wraps(function)
         def claimed(*args: _P.args, **kwargs: _P.kwargs) -> _R:
-            context, instance = finder.find(args, kwargs)
+            bound = finder.bind(args, kwargs)
+            context, instance = finder.find(bound)
             instance_uuid = arguments.uuid_of(instance)
             extra = values or {}
             if callable(extra):
-                extra = extra(*args, **kwargs)
+                extra = extra(*bound.args, **bound.kwargs)
                 _check_values(decorator, extra)
             joined = contexts.has_open_transaction(
                 context, contexts.manager_of(context)
@@ -153,7 +155,7 @@ def check_instance_state(
 
         @functools.wraps(function)
         def checked(*args: _P.args, **kwargs: _P.kwargs) -> _R:
-            context, instance = finder.find(args, kwargs)
+            context, instance = finder.find(finder.bind(args, kwargs))
             try:
                 api.instance_check(
                     context,
