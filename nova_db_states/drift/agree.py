@@ -57,8 +57,7 @@ def compare_checks(
 ) -> Iterator[findings.Drift]:
     """Compare what lets actions start.
 
-    A decorator that does not look at a column leaves it to the code behind
-    it, so that the map may say more there.
+    A decorator that does not look at a column lets every value through.
 
     :param inventory: what the source has
     :param actions: the declared actions
@@ -94,24 +93,31 @@ def _agree(checks: list[sites.Check], declared: list[model.Action]) -> bool:
     task = {str(each) for pattern in patterns for each in pattern[1]}
     launched = any(check.must_have_launched for check in checks)
     return (
-        _column_agrees([(c.rejects, c.vm_states) for c in checks], vm)
-        and _column_agrees([(c.rejects, c.task_states) for c in checks], task)
+        _column_agrees(
+            [(check.rejects, check.vm_states) for check in checks],
+            vm,
+            notation.VM_STATES,
+        )
+        and _column_agrees(
+            [(check.rejects, check.task_states) for check in checks],
+            task,
+            notation.TASK_STATES,
+        )
         and all(action.launched == launched for action in declared)
     )
 
 
 def _column_agrees(
-    checks: list[tuple[bool, sites.Values | None]], said: set[str]
+    checks: list[tuple[bool, sites.Values | None]],
+    said: set[str],
+    every: Iterable[str | None],
 ) -> bool:
+    admitted = set(map(str, every))
     for rejects, values in checks:
-        if values is None:
-            continue
-        named = {str(value) for value in values}
-        if rejects and named & said:
-            return False
-        if not rejects and named != said:
-            return False
-    return True
+        if values is not None:
+            named = {str(value) for value in values}
+            admitted = admitted - named if rejects else admitted & named
+    return admitted == said
 
 
 def compare_statuses(inventory: sites.Inventory) -> Iterator[findings.Drift]:

@@ -57,7 +57,6 @@ _DATABASE: Final = {
     "instance_destroy": sites.DESTROY,
     "instance_update": sites.UPDATE,
     "instance_update_and_get_original": sites.UPDATE,
-    "update_on_match": sites.UPDATE,
 }
 
 _KEEP: Final[sites.Values] = frozenset({sites.KEEP})
@@ -111,9 +110,11 @@ def references(node: ast.AST) -> Iterator[Write]:
             and isinstance(each.ctx, ast.Load)
             and id(each) not in called
         ):
-            yield Write(
-                each.lineno, sites.UPDATE, _ANY, _ANY, _ANY, _ANY, name
-            )
+            yield _unknown(each, sites.UPDATE, name)
+
+
+def _unknown(node: ast.expr, event: str, via: str = "") -> Write:
+    return Write(node.lineno, event, _ANY, _ANY, _ANY, _ANY, via)
 
 
 class Calls:
@@ -147,24 +148,31 @@ class Calls:
         """
         name = values.called(call)
         if isinstance(call.func, ast.Attribute):
-            owner = ast.unparse(call.func.value)
-            match name:
-                case "save":
-                    yield from self._save(call, owner, path)
-                case "create" | "destroy" if is_instance(owner):
-                    yield self._born_or_gone(call, owner, path)
-                case "update":
-                    yield from self._update(call, owner, path)
-                case "append" | "extend" | "add" if owner in path.names:
-                    self._widen(call, owner, path)
+            yield from self._method(name, call.func.value, call, path)
         if name in HELPERS:
             yield from self._helper(name, call, path)
         elif name in _DATABASE:
-            yield Write(call.lineno, _DATABASE[name], _ANY, _ANY, _ANY, _ANY)
+            yield _unknown(call, _DATABASE[name])
         elif name == "setattr" and len(call.args) > 1:
             self._setattr(call, path)
         elif name in self._left:
             self._inherit(name, call, path)
+
+    def _method(
+        self, name: str, on: ast.expr, call: ast.Call, path: paths.Path
+    ) -> Iterator[Write]:
+        owner = ast.unparse(on)
+        match name:
+            case "save":
+                yield from self._save(call, owner, path)
+            case "create" | "destroy" if is_instance(owner):
+                yield self._born_or_gone(call, owner, path)
+            case "update":
+                yield from self._update(call, owner, path)
+            case "update_on_match" if "models.Instance," in owner:
+                yield _unknown(call, sites.UPDATE)
+            case "append" | "extend" | "add" if owner in path.names:
+                self._widen(call, owner, path)
 
     def _inherit(self, name: str, call: ast.Call, path: paths.Path) -> None:
         given = functions.bind(call, self._known[name]).given

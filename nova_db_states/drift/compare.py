@@ -179,7 +179,7 @@ def compare_writes(
 
 def _key(site: sites.Site) -> Key:
     event = site.event
-    if event in {sites.ASSIGN, sites.SAVE}:
+    if event == sites.SAVE:
         event = sites.UPDATE
     return site.place, event, _SAME.get(site.via, site.via)
 

@@ -11,6 +11,7 @@ __all__ = ["Bound", "Function", "bind", "collect", "name_of", "own_nodes"]
 Node = ast.FunctionDef | ast.AsyncFunctionDef
 
 _BODIES: Final = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+_HOLDERS: Final = (ast.stmt, ast.excepthandler, ast.match_case)
 _RECEIVERS: Final = frozenset({"self", "cls"})
 
 
@@ -90,7 +91,7 @@ def collect(tree: ast.Module) -> list[Function]:
                 function = Function(child, f"{prefix}{child.name}", outer)
                 found.append(function)
                 visit(child, f"{function.name}.", function)
-            else:
+            elif isinstance(child, _HOLDERS):
                 visit(child, prefix, outer)
 
     visit(tree, "", None)

@@ -125,14 +125,18 @@ def distinct(paths: Iterable[Path]) -> list[Path]:
     return [_merged(list(found.values()))]
 
 
-def learn(path: Path, others: Iterable[Path]) -> None:
-    """Let the names of a path stand for what they do on others, too.
+def learn(paths: Iterable[Path], others: Iterable[Path]) -> None:
+    """Let the names of paths stand for what they do on others, too.
 
-    :param path: the path, which is changed
+    :param paths: the paths, which are changed
     :param others: the others
     """
+    found: dict[str, values.Abstract] = {}
     for other in others:
         for name, value in other.names.items():
+            found[name] = values.either(found.get(name, value), value)
+    for path in paths:
+        for name, value in found.items():
             before = path.names.get(name, value)
             path.names[name] = values.either(before, value)
 

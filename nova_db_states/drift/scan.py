@@ -4,7 +4,6 @@
 import ast
 from collections.abc import Iterator
 import pathlib
-import re
 from typing import Final
 
 from nova_db_states.drift import sites
@@ -20,12 +19,6 @@ _TASK_STATES: Final = "compute/task_states.py"
 _STATUSES: Final = "api/openstack/common.py"
 _API: Final = "nova/compute/api.py"
 
-# A file without any of these writes no state, and is not parsed.
-_MENTION: Final = re.compile(
-    r"vm_state|task_state|_error_state|_instance_update"
-    r"|inst\w*\.(save|create|destroy)\("
-    r"|\binstance_(create|update|destroy)"
-)
 _LEFT_OUT: Final = "tests"
 
 
@@ -70,5 +63,5 @@ def _files(root: pathlib.Path) -> Iterator[tuple[str, str]]:
         if inside.parts[0] == _LEFT_OUT:
             continue
         text = path.read_text(encoding="utf-8")
-        if _MENTION.search(text):
+        if source.MENTION.search(text):
             yield f"nova/{inside.as_posix()}", text

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from nova_db_states.drift import calls
 from nova_db_states.drift import functions
+from nova_db_states.drift import learning
 from nova_db_states.drift import paths
 from nova_db_states.drift import sites
 from nova_db_states.drift import values
@@ -19,22 +20,22 @@ from nova_db_states.drift import walk
 __all__ = ["MENTION", "Source"]
 
 MENTION: Final = re.compile(
-    r"vm_state|task_state|_error_state|_instance_update"
-    r"|_error_out_instance|\b(save|create|destroy|update|Instance|setattr)\("
+    r"vm_state|task_state|_error_state|_instance_update|_error_out_instance"
+    r"|(inst(ance)?(_ref|_obj)?|server)\.(save|create|destroy|update)\("
+    r"|\bInstance\(|\bsetattr\(\w*(inst|server)"
     r"|\binstance_(create|update|destroy)|\bupdate_on_match"
 )
 """What the source of a function without any write of a state lacks."""
 
+_WORD: Final = re.compile(r"\w+")
 _STATE: Final = re.compile(r"vm_state|task_state")
 
 # A private function learns its arguments from its callers, which learn
-# theirs from their own. Nova needs two rounds.
-_MAX_ROUNDS: Final = 4
+# theirs from their own; those that call themselves never end.
+_MAX_ROUNDS: Final = 8
 
 _NULL: Final[sites.Values] = frozenset({None})
 _KEEP: Final[sites.Values] = frozenset({sites.KEEP})
-
-Arguments = dict[str, dict[str, values.Abstract]]
 
 
 class Source:
@@ -58,14 +59,19 @@ class Source:
         self._evaluator = evaluator
         self._known = _unique(self._functions)
         self._interesting = _interesting(self._known, lines)
-        self._learning = {
+        self._learners = {
             name: function
             for name, function in self._interesting.items()
             if function.is_private and name not in calls.HELPERS
         }
-        self._concerned = _concerned(self._functions, lines, self._interesting)
-        self._handed_on = _handed_on(tree, frozenset(self._learning))
-        self._arguments: Arguments = {}
+        self._mentions = _mentions(
+            self._functions, lines, frozenset(self._interesting)
+        )
+        self._learning = learning.Learning(
+            evaluator,
+            self._learners,
+            _handed_on(tree, frozenset(self._learners)),
+        )
         self._left: dict[str, dict[str, paths.Pending]] = {}
 
     def checks(
@@ -85,22 +91,28 @@ class Source:
 
     def writes(self) -> list[sites.Site]:
         """Give every write, in the order of the file."""
-        found: list[sites.Site] = []
+        found: dict[functions.Function, list[sites.Site]] = {}
+        concerned = list(self._mentions)
         for _ in range(_MAX_ROUNDS):
-            heard: Arguments = {}
             left = dict(self._left)
-            found = [
-                site
-                for function in self._concerned
-                for site in self._of_function(function, heard)
+            for function in concerned:
+                self._learning.forget(function)
+                found[function] = list(self._of_function(function))
+            changed = self._learning.settle() | {
+                name
+                for name in self._left
+                if self._left[name] != left.get(name)
+            }
+            concerned = [
+                function
+                for function, mentioned in self._mentions.items()
+                if changed & (mentioned | _own_names(function))
             ]
-            if (heard, self._left) == (self._arguments, left):
-                break
-            self._arguments = heard
-        return sorted(found, key=lambda site: site.line)
+        every = [site for each in found.values() for site in each]
+        return sorted(every, key=lambda site: site.line)
 
     def _of_function(
-        self, function: functions.Function, heard: Arguments
+        self, function: functions.Function
     ) -> Iterator[sites.Site]:
         for decorator in function.node.decorator_list:
             if functions.name_of(decorator) == calls.REVERTING:
@@ -113,17 +125,16 @@ class Source:
                     to_task=_NULL,
                     via=calls.REVERTING,
                 )
-        names = {**self._around(function), **self._parameters(function)}
         walker = walk.Walker(
             function,
             self._evaluator,
-            names,
+            self._learning.names(function),
             known=self._interesting,
             left=self._left,
-            heard=functools.partial(self._hear, heard),
+            heard=functools.partial(self._learning.hear, function),
         )
         writes = _united(walker.walk())
-        if walker.unsaved and function.node.name in self._learning:
+        if walker.unsaved and function.node.name in self._learners:
             self._left[function.node.name] = walker.unsaved
         for write in writes:
             yield sites.Site(
@@ -138,101 +149,13 @@ class Source:
                 via=write.via,
             )
 
-    def _hear(
-        self,
-        heard: Arguments,
-        call: ast.Call,
-        names: Mapping[str, values.Abstract],
-    ) -> None:
-        """Note what a call passes to a function that learns from its calls."""
-        self._note(heard, call, names)
-        for index, argument in enumerate(call.args):
-            # As in spawn(function, its, arguments).
-            self._note(
-                heard,
-                ast.Call(argument, call.args[index + 1 :], call.keywords),
-                names,
-            )
 
-    def _note(
-        self,
-        heard: Arguments,
-        call: ast.Call,
-        names: Mapping[str, values.Abstract],
-    ) -> None:
-        name = values.called(call)
-        function = self._learning.get(name)
-        if function is None:
-            return
-        bound = functions.bind(call, function)
-        passed: dict[str, values.Abstract] = {}
-        for parameter in function.parameters():
-            given = bound.given.get(parameter.arg)
-            passed[parameter.arg] = (
-                self._evaluator.of(given, names)
-                if bound.is_known
-                else values.ANYTHING
-            )
-        if function.node.args.kwarg is not None:
-            passed[function.node.args.kwarg.arg] = values.Table(
-                frozenset(
-                    (key, self._evaluator.of(value, names))
-                    for key, value in bound.extra.items()
-                ),
-                is_open=not bound.is_known,
-            )
-        before = heard.setdefault(name, passed)
-        heard[name] = {
-            key: values.either(before[key], value)
-            for key, value in passed.items()
-        }
-
-    def _parameters(
-        self, function: functions.Function
-    ) -> dict[str, values.Abstract]:
-        """Say what the parameters of a function can be."""
-        learnt = self._arguments.get(function.node.name)
-        is_learning = function.node.name in self._learning
-        if is_learning and learnt and not self._is_handed_on(function):
-            return _something(learnt)
-        found: dict[str, values.Abstract] = {}
-        outside = self._around(function)
-        for name, default in function.defaults().items():
-            value = self._evaluator.of(default, outside)
-            if isinstance(value, values.Choice):
-                found[name] = values.either(value, values.ANYTHING)
-        return _something(found)
-
-    def _is_handed_on(self, function: functions.Function) -> bool:
-        return function.node.name in self._handed_on
-
-    def _around(
-        self, function: functions.Function
-    ) -> dict[str, values.Abstract]:
-        """Say what the names of the functions around one can be."""
-        outer = function.outer
-        if outer is None:
-            return {}
-        names = {**self._around(outer), **self._parameters(outer)}
-        for node in functions.own_nodes(outer.node):
-            match node:
-                case ast.Assign(targets=[ast.Name(id=name)], value=value):
-                    found = self._evaluator.of(value, names)
-                    before = names.get(name, found)
-                    names[name] = values.either(before, found)
-                case _:
-                    pass
-        return _something(names)
-
-
-def _something(
-    names: Mapping[str, values.Abstract],
-) -> dict[str, values.Abstract]:
-    return {
-        name: value
-        for name, value in names.items()
-        if value != values.ANYTHING
-    }
+def _own_names(function: functions.Function) -> frozenset[str]:
+    """Give the bare names of a function and of those around it."""
+    names = {function.node.name}
+    if function.outer is not None:
+        names |= _own_names(function.outer)
+    return frozenset(names)
 
 
 def _unique(
@@ -255,19 +178,25 @@ def _interesting(
     }
 
 
-def _concerned(
+def _mentions(
     every: Iterable[functions.Function],
     lines: list[str],
-    interesting: Iterable[str],
-) -> list[functions.Function]:
-    """Choose the functions that may write a state or pass one on."""
-    passing = re.compile(rf"\b({'|'.join(interesting)})\b")
-    return [
-        function
-        for function in every
-        for text in [_text(function, lines)]
-        if MENTION.search(text) or passing.search(text)
-    ]
+    names: frozenset[str],
+) -> dict[functions.Function, frozenset[str]]:
+    """Choose the functions that may write a state or pass one on.
+
+    :param every: the functions
+    :param lines: the file
+    :param names: the functions that mention a state
+    :returns: the chosen ones, with those that each of them mentions
+    """
+    found: dict[functions.Function, frozenset[str]] = {}
+    for function in every:
+        text = _text(function, lines)
+        mentioned = names & frozenset(_WORD.findall(text))
+        if mentioned or MENTION.search(text):
+            found[function] = mentioned
+    return found
 
 
 def _text(function: functions.Function, lines: list[str]) -> str:

@@ -199,8 +199,7 @@ class Walker:
         inside = [way.fork() for way in [*ends, *self._left]]
         for handler in node.handlers:
             reached = [way.fork() for way in starts]
-            for way in reached:
-                paths.learn(way, inside)
+            paths.learn(reached, inside)
             ends += self._block(handler.body, reached)
         left, self._left = self._left, outside_left
         jumped, self._jumped = self._jumped, outside_jumped

@@ -267,9 +267,9 @@ REJECTING = """@check_instance_state(task_state=None)
     ("decorators", "starts", "launched", "agrees"),
     [
         ("@check_instance_state()", "* / NULL", True, True),
-        ("@check_instance_state()", "active / NULL", True, True),
-        ("@check_instance_state()", "active / NULL", False, False),
-        ("@check_instance_state()", "active / pausing", True, False),
+        ("@check_instance_state()", "* / NULL", False, False),
+        ("@check_instance_state()", "* / NULL|pausing", True, False),
+        ("@check_instance_state()", "active / NULL", True, False),
         (
             "@check_instance_state(vm_state=[vm_states.ACTIVE])",
             "active / NULL",
@@ -296,13 +296,13 @@ REJECTING = """@check_instance_state(task_state=None)
         ),
         (
             REJECTING,
-            "active / pausing",
+            "* / !deleting",
             True,
             True,
         ),
         (
             REJECTING,
-            "active / pausing|deleting",
+            "* / *",
             True,
             False,
         ),
