@@ -129,12 +129,12 @@ def _steps(edges: Iterable[model.Transition]) -> tuple[Step, ...]:
 
 def _origins(edges: Iterable[model.Transition]) -> tuple[Step, ...]:
     """Put the actions together that come from the same states."""
-    befores: dict[tuple[str, model.Path], set[notation.State]] = {}
+    origins: dict[tuple[str, model.Path], set[notation.State]] = {}
     for edge in edges:
         if edge.write.event is not model.Event.DESTROY:
-            befores.setdefault((edge.action, edge.path), set()).add(edge.from_)
+            origins.setdefault((edge.action, edge.path), set()).add(edge.from_)
     actions: dict[tuple[frozenset[notation.State], model.Path], list[str]] = {}
-    for (name, path), some in befores.items():
+    for (name, path), some in origins.items():
         actions.setdefault((frozenset(some), path), []).append(name)
     return _forward_first(
         Step(_together(some), tuple(names), path)

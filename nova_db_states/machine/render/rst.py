@@ -308,12 +308,12 @@ def defects(
                 (
                     rst_text.escaped(name),
                     rst_text.escaped(
-                        "; ".join(wording.states(befores, universe))
+                        "; ".join(wording.states(origins, universe))
                     ),
                     _sides(write)[1],
                     _function(write.nova),
                 )
-                for (name, write), befores in writes.items()
+                for (name, write), origins in writes.items()
             ),
         )
     return lines
