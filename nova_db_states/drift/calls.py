@@ -304,7 +304,8 @@ class Calls:
                 table = self._evaluator.keywords(call, path.names)
                 if table.is_open or self._has_state(table):
                     yield self._of_table(call, table, name)
-            case "_set_vm_state":
+            # Drivers have methods of that name for what the guest is in.
+            case "_set_vm_state" if isinstance(call.func, ast.Name):
                 vm = self._argument(call, "vm_state", 3, path)
                 task = self._argument(call, "task_state", 4, path)
                 yield Write(line, sites.UPDATE, vm, task, via=name)

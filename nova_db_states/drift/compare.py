@@ -226,10 +226,14 @@ class _Group:
                     matched += others
                 else:
                     seen.add(entry)
-        for each in self.declared:
-            if each in matched or any(each.fits(site) for site in apart):
-                continue
-            yield self._missing(each)
+        yield from self._missing(
+            [
+                each
+                for each in self.declared
+                if each not in matched
+                and not any(each.fits(site) for site in apart)
+            ]
+        )
 
     def _without_a_site(self) -> list[Declared]:
         return [
@@ -238,18 +242,22 @@ class _Group:
             if not any(each.fits(site) for site in self.found)
         ]
 
-    def _missing(self, each: Declared) -> findings.Drift:
+    def _missing(self, lost: list[Declared]) -> Iterator[findings.Drift]:
+        """Report the declarations that no site agrees with."""
         for site in self.found:
-            if each.fits(site):
-                return _drift(findings.Kind.GUARD, site, [each], _CORRECT)
-        here = [site for site in self.found if site.event != sites.SAVE]
-        return findings.Drift(
-            findings.Kind.GONE,
-            each.write.nova,
-            "; ".join(map(str, here)) or "nothing like it",
-            str(each),
-            _WITHDRAW,
-        )
+            here = [each for each in lost if each.fits(site)]
+            if here:
+                yield _drift(findings.Kind.GUARD, site, here, _CORRECT)
+                lost = [each for each in lost if each not in here]
+        if lost:
+            others = [site for site in self.found if site.event != sites.SAVE]
+            yield findings.Drift(
+                findings.Kind.GONE,
+                lost[0].write.nova,
+                "; ".join(map(str, others)) or "nothing like it",
+                "; ".join(map(str, lost)),
+                _WITHDRAW,
+            )
 
 
 def _unexpected(site: sites.Site, others: list[Declared]) -> findings.Drift:
