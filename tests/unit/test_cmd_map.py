@@ -47,7 +47,7 @@ def test_help(command: str, capsys: Capture) -> None:
     ("arguments", "said"),
     [
         (["export", "--format", "xml"], "invalid choice: 'xml'"),
-        (["export", "--action", "stpo"], "Did you mean one of stop"),
+        (["export", "--action", "sto"], "Did you mean one of stop"),
         (["export", "--from", "activ"], "Did you mean 'active'?"),
         (["export", "--from", "active / pauzing"], "Did you mean 'pausing'?"),
         (["show"], "STATE"),

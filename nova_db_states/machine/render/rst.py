@@ -294,29 +294,45 @@ def defects(
     :param universe: all states of the map
     :returns: lines
     """
-    reasons: dict[str, dict[tuple[str, model.Write], set[State]]] = {}
+    reasons: dict[str, list[model.Transition]] = {}
     for edge in some:
-        writes = reasons.setdefault(edge.write.defect, {})
-        writes.setdefault((edge.action, edge.write), set()).add(edge.from_)
+        reasons.setdefault(edge.write.defect, []).append(edge)
     lines: Lines = []
-    for reason, writes in reasons.items():
+    # What follows from the lack of a guard is most of it, and comes last.
+    for reason, found in sorted(reasons.items(), key=lambda one: len(one[1])):
         lines += [rst_text.escaped(reason), ""]
         lines += rst_text.table(
             ("Action", "From", "To", "Who writes it"),
             (18, 32, 18, 32),
             (
-                (
-                    rst_text.escaped(name),
-                    rst_text.escaped(
-                        "; ".join(wording.states(origins, universe))
-                    ),
-                    _sides(write)[1],
-                    _function(write.nova),
-                )
-                for (name, write), origins in writes.items()
+                (*cells, ", ".join(functions))
+                for cells, functions in _together(found, universe).items()
             ),
         )
     return lines
+
+
+def _together(
+    some: Iterable[model.Transition], universe: Collection[State]
+) -> dict[tuple[str, str, str], list[str]]:
+    """Put the functions together that do the same for the same action."""
+    origins: dict[tuple[str, model.Write], set[State]] = {}
+    for edge in some:
+        origins.setdefault((edge.action, edge.write), set()).add(edge.from_)
+    rows: dict[tuple[str, str, str], list[str]] = {}
+    for (name, write), states_before in origins.items():
+        cells = (
+            rst_text.escaped(name),
+            rst_text.escaped(
+                "; ".join(wording.states(states_before, universe))
+            ),
+            _sides(write)[1],
+        )
+        functions = rows.setdefault(cells, [])
+        function = _function(write.nova)
+        if function not in functions:
+            functions.append(function)
+    return rows
 
 
 def power(rules: Iterable[power_sync.PowerRule]) -> Lines:
