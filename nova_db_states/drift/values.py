@@ -4,6 +4,7 @@
 import ast
 from collections.abc import Iterable, Mapping
 import dataclasses
+import functools
 from typing import Final
 
 from nova_db_states.drift import sites
@@ -208,9 +209,10 @@ class Evaluator:
                 table = self.merged(table, self.of(value, names))
                 continue
             name = self.of(key, names)
-            if isinstance(name, Table) or len(name.values) != 1:
+            if not _is_one(name):
                 table = dataclasses.replace(table, is_open=True)
                 continue
+            assert isinstance(name, Choice)
             (text,) = name.values
             table = table.with_entry(text, self.of(value, names))
         return table
@@ -225,10 +227,16 @@ class Evaluator:
         :returns: the two together
         """
         if not isinstance(further, Table):
-            return Table(frozenset(), is_open=True)
+            further = Table(frozenset(), is_open=True)
+        merged = Table(frozenset(), table.is_open or further.is_open)
+        for key, value in table.entries:
+            # What is unknown of the one above may hide what is below.
+            merged = merged.with_entry(
+                key, either(value, ANYTHING) if further.is_open else value
+            )
         for key, value in further.entries:
-            table = table.with_entry(key, value)
-        return Table(table.entries, table.is_open or further.is_open)
+            merged = merged.with_entry(key, value)
+        return merged
 
     def _entry(
         self, table: ast.expr, key: ast.expr, names: Mapping[str, Abstract]
@@ -237,19 +245,16 @@ class Evaluator:
         if not isinstance(found, Table):
             return ANYTHING
         wanted = self.of(key, names)
-        known = {name for name, _ in found.entries}
-        if isinstance(wanted, Choice) and wanted.values <= known:
-            chosen = [v for k, v in found.entries if k in wanted.values]
-        else:
+        if isinstance(wanted, Table) or sites.UNKNOWN in wanted.values:
             chosen = [value for _, value in found.entries]
-            if found.is_open:
-                chosen.append(ANYTHING)
-        if not chosen:
-            return ANYTHING
-        result = chosen[0]
-        for each in chosen[1:]:
-            result = either(result, each)
-        return result
+            is_covered = not found.is_open
+        else:
+            entries = dict(found.entries)
+            chosen = [entries[k] for k in wanted.values if k in entries]
+            is_covered = len(chosen) == len(wanted.values)
+        if not is_covered:
+            chosen.append(ANYTHING)
+        return functools.reduce(either, chosen) if chosen else ANYTHING
 
     def _call(self, node: ast.Call, names: Mapping[str, Abstract]) -> Abstract:
         name = called(node)
@@ -283,15 +288,27 @@ class Evaluator:
         :param below: what the keywords are put over
         :returns: the dictionary; open if there is a ``**`` that is unknown
         """
-        table = below or Table(frozenset())
+        table = Table(frozenset())
         for keyword in node.keywords:
             value = self.of(keyword.value, names)
-            if keyword.arg is None:
-                merged = self.merged(table, value)
-                table = Table(table.entries | merged.entries, merged.is_open)
-            else:
+            if keyword.arg is not None:
                 table = table.with_entry(keyword.arg, value)
-        return table
+            elif isinstance(value, Table):
+                table = Table(
+                    table.entries | value.entries,
+                    table.is_open or value.is_open,
+                )
+            else:
+                table = dataclasses.replace(table, is_open=True)
+        return table if below is None else self.merged(below, table)
+
+
+def _is_one(found: Abstract) -> bool:
+    return (
+        isinstance(found, Choice)
+        and len(found.values) == 1
+        and sites.UNKNOWN not in found.values
+    )
 
 
 def _entry(table: Table, key: str | None) -> Abstract:

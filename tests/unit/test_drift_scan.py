@@ -229,3 +229,97 @@ def test_nested_function_is_a_place_of_its_own() -> None:
                 do_stop()
     """
     assert writes(text) == ["Manager.stop.do_stop: update = / NULL if pausing"]
+
+
+def test_more_ways_than_can_be_told_apart() -> None:
+    """Too many ways are taken for one, and no value of any is lost."""
+    body = "".join(
+        f"if {name}:\n    {name}_state = vm_states.STOPPED\n"
+        f"else:\n    {name}_state = vm_states.ACTIVE\n"
+        for name in "abcdefghij"
+    )
+    body += "instance.vm_state = a_state\ninstance.task_state = j_state\n"
+    body += "notify([b_state, c_state, d_state, e_state, f_state])\n"
+    body += "if x:\n    instance.vm_state = 'error'\n"
+    body += "instance.save(expected_task_state=[g_state, h_state, i_state])\n"
+    body += "instance.update({'vm_state': [b_state, c_state, d_state]})\n"
+    (line, *_) = in_function(body)
+    assert line == (
+        "update active|error|stopped / active|stopped if active|stopped"
+    )
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("dict(other, task_state=None)", "=|? / NULL"),
+        ("dict({'vm_state': 'error'}, **other)", "?|error / =|?"),
+        ("{**known, 'task_state': None}", "error / NULL"),
+        ("{**other, 'task_state': None}", "=|? / NULL"),
+        ("{compute(): 1, 'task_state': None}", "=|? / NULL"),
+        ("known.copy()", "error / ="),
+        ("copy.deepcopy(known)", "error / ="),
+        ("known if kind else {'task_state': None}", "=|error / =|NULL"),
+        ("known if kind else other", "=|? / =|?"),
+        ("known | other", "=|? / =|?"),
+        ("{'a': known, 'b': {'task_state': None}}['a']", "error / ="),
+        ("{'a': known, **other}[kind]", "=|? / =|?"),
+        ("other[kind]", "=|? / =|?"),
+        ("{'vm_state': 'error', **other}", "?|error / =|?"),
+        ("{'vm_state': compute(), 'task_state': {}}", "? / ?"),
+        ("{'vm_state': other['x'], 'task_state': known['y']}", "? / ?"),
+    ],
+)
+def test_dictionary(value: str, shown: str) -> None:
+    """What the source says of a dictionary is read; the rest is unknown."""
+    body = f"known = {{'vm_state': 'error'}}\nupdates = {value}\n"
+    body += "instance.update(updates)\ninstance.save()"
+    assert in_function(body) == [f"update {shown}"]
+
+
+def test_names_that_are_widened() -> None:
+    """A collection or a dictionary grows in more than one way."""
+    body = """
+        expected = [task_states.PAUSING]
+        expected += [None]
+        expected.extend([task_states.DELETING])
+        other += [1]
+        updates = {'vm_state': 'error'}
+        updates.update(task_state=None)
+        instance.update(updates)
+        instance.save(expected_task_state=expected)
+    """
+    assert in_function(body) == [
+        "update error / NULL if NULL|deleting|pausing"
+    ]
+
+
+def test_name_that_stands_for_another_object() -> None:
+    """What was set on one object is not saved with the next one."""
+    body = """
+        instance.vm_state = vm_states.ERROR
+        for instance in instances:
+            instance.task_state = None
+            instance.save()
+        self.instance.vm_state = vm_states.STOPPED
+        self.instance = lookup()
+        self.instance.save()
+    """
+    assert in_function(body) == [
+        "assign error / =",
+        "update = / NULL",
+        "assign stopped / =",
+        "save = / =",
+    ]
+
+
+def test_state_that_a_row_begins_and_ends_with() -> None:
+    """What is set before a row is made or destroyed goes into it."""
+    body = """
+        instance.vm_state = vm_states.ACTIVE
+        instance.task_state = None
+        instance.create()
+        instance.vm_state = vm_states.ERROR
+        instance.destroy()
+    """
+    assert in_function(body) == ["create active / NULL", "destroy error / ="]
