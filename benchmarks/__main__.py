@@ -15,11 +15,20 @@ from benchmarks import cell as cell_
 from benchmarks import figure
 from benchmarks import report
 from benchmarks import single
+from benchmarks import streaming
 from benchmarks import sweeps
 from benchmarks import upgrade
 from tests.resources import schema
 
-NAMES: Final = ("upgrade", "hold", "durable", "refuse", "flat", "sweep")
+NAMES: Final = (
+    "upgrade",
+    "hold",
+    "durable",
+    "refuse",
+    "flat",
+    "sweep",
+    "stream",
+)
 
 _ROWS: Final = 1_000_000
 
@@ -60,6 +69,7 @@ def run(
         "refuse": lambda: single.refused(largest),
         "flat": lambda: single.flat(cells),
         "sweep": lambda: sweeps.locks(largest),
+        "stream": lambda: streaming.stream(largest),
     }
     for name, measure in benchmarks.items():
         if name in names:

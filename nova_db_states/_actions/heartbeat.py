@@ -37,6 +37,22 @@ class Heart:
         with the clock, and calls :meth:`beat` from then on
     """
 
+    # Data that flows through the processor leaves little of its caches:
+    # what each chunk needs is kept close together.
+    __slots__ = (
+        "_answered",
+        "_ended",
+        "_interval_s",
+        "_lock",
+        "_max_away_s",
+        "_missed",
+        "_name",
+        "_traceback",
+        "_update",
+        "clock",
+        "due",
+    )
+
     def __init__(
         self,
         update: Callable[[], None],

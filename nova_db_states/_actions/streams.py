@@ -5,60 +5,66 @@ This is what a watch costs the data, so each chunk, read or write meets one
 look at the clock and one sum.
 """
 
-from collections.abc import Iterable, Iterator
-import itertools
-from typing import Any, Self, TypeVar
+from collections.abc import Callable, Generator, Iterable, Iterator
+import inspect
+from typing import Any, Final, Self, TypeVar
 
 from nova_db_states._actions import heartbeat
 from nova_db_states._actions import progress
 
-__all__ = ["File", "passing"]
+__all__ = ["Chunks", "File"]
 
 _Chunk = TypeVar("_Chunk")
 
 
-def passing(
-    chunks: Iterable[_Chunk],
-    heart: heartbeat.Heart,
-    counted: progress.Source | None,
-) -> Iterator[_Chunk]:
-    """Let chunks through, each after the check.
+class Chunks(Iterator[_Chunk]):
+    """Chunks on their way past a heartbeat, each handed over after the check.
 
     A chunk is counted when the next one is asked for: by then the loop around
     this is done with it.
-
-    :param chunks: from anywhere
-    :param heart: is asked at each chunk
-    :param counted: gets the lengths of the chunks; ``None`` not to count
-    :returns: yields the chunks
     """
-    # A generator is over once it has raised; going on with it would look like
-    # the end of the data. chain() then comes back for another one.
-    return itertools.chain.from_iterable(_passes(iter(chunks), heart, counted))
 
+    def __init__(
+        self,
+        chunks: Iterable[_Chunk],
+        heart: heartbeat.Heart,
+        counted: progress.Source | None,
+    ) -> None:
+        self._chunks = iter(chunks)
+        self._heart = heart
+        self._counted = counted
+        self._running = self._run()
 
-def _passes(
-    chunks: Iterator[_Chunk],
-    heart: heartbeat.Heart,
-    counted: progress.Source | None,
-) -> Iterator[Iterator[_Chunk]]:
-    at_end = False
+    def __iter__(self) -> Iterator[_Chunk]:  # noqa: PYI034 - see below
+        # A loop that has the generator itself pays for nothing in between.
+        return self._generator()
 
-    def one_pass() -> Iterator[_Chunk]:
-        nonlocal at_end
+    def __next__(self) -> _Chunk:
+        return next(self._generator())
+
+    def _generator(self) -> Generator[_Chunk]:
+        # One that has raised is over, and going on with it would look like
+        # the end of the data.
+        if inspect.getgeneratorstate(self._running) == inspect.GEN_CLOSED:
+            self._running = self._run()
+        return self._running
+
+    def _run(self) -> Generator[_Chunk]:
+        chunks, heart, counted = self._chunks, self._heart, self._counted
         clock = heart.clock
         if clock() >= heart.due:
             heart.beat()
-        for chunk in chunks:
-            if clock() >= heart.due:
-                heart.beat()
-            yield chunk
-            if counted is not None:
+        if counted is None:
+            for chunk in chunks:
+                if clock() >= heart.due:
+                    heart.beat()
+                yield chunk
+        else:
+            for chunk in chunks:
+                if clock() >= heart.due:
+                    heart.beat()
+                yield chunk
                 counted.seen += len(chunk)  # type: ignore[arg-type]
-        at_end = True
-
-    while not at_end:
-        yield one_pass()
 
 
 class File:
@@ -67,8 +73,6 @@ class File:
     What goes around its methods, by ``fileno()``, is not seen. Like most
     files it is for one thread at a time.
     """
-
-    __slots__ = ("_at", "_counted", "_end", "_file", "_heart", "_then")
 
     def __init__(
         self, file: Any, heart: heartbeat.Heart, counted: progress.Source
@@ -81,48 +85,13 @@ class File:
         self._at = self._end = _position(file)
         self._then = 0
 
-    def _pass(self, size: int) -> None:
-        heart = self._heart
-        if heart.clock() >= heart.due:
-            heart.beat()
-        self._counted.seen += size
-
-    def read(self, *size: Any) -> Any:
-        """Read as the file does; ``None`` is that nothing is there yet."""
-        data = self._file.read(*size)
-        self._pass(len(data) if data else 0)
-        return data
-
-    def read1(self, *size: Any) -> Any:
-        """Read what one call to the system gives, as the file does."""
-        data = self._file.read1(*size)
-        self._pass(len(data) if data else 0)
-        return data
-
-    def readinto(self, buffer: Any) -> Any:
-        """Read into a buffer, as the file does."""
-        size = self._file.readinto(buffer)
-        self._pass(size or 0)
-        return size
-
-    def readline(self, *size: Any) -> Any:
-        """Read a line, as the file does."""
-        line = self._file.readline(*size)
-        self._pass(len(line) if line else 0)
-        return line
-
-    def readlines(self, *hint: Any) -> Any:
-        """Read lines, as the file does."""
-        lines = self._file.readlines(*hint)
-        self._pass(sum(map(len, lines)))
-        return lines
-
-    def write(self, data: Any) -> Any:
-        """Write as the file does, after the check."""
-        self._pass(0)
-        written = self._file.write(data)
-        self._counted.seen += len(data) if written is None else written
-        return written
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._file, name)
+        if name in _PASSING:
+            found = _PASSING[name](found, self._heart, self._counted)
+            # It is found there from now on, and needs nothing from here.
+            self.__dict__[name] = found
+        return found
 
     def writelines(self, lines: Iterable[Any]) -> None:
         """Write one after the other, each after the check."""
@@ -148,7 +117,10 @@ class File:
 
     def __next__(self) -> Any:
         line = next(self._file)
-        self._pass(len(line))
+        heart = self._heart
+        if heart.clock() >= heart.due:
+            heart.beat()
+        self._counted.seen += len(line)
         return line
 
     def __enter__(self) -> Self:
@@ -158,8 +130,82 @@ class File:
     def __exit__(self, *exc_info: object) -> Any:
         return self._file.__exit__(*exc_info)
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._file, name)
+
+_Method = Callable[..., Any]
+
+
+def _giving(
+    method: _Method, heart: heartbeat.Heart, counted: progress.Source
+) -> _Method:
+    """Wrap a method that returns data; ``None`` is that there is none yet."""
+    clock = heart.clock
+
+    def checked(size: Any = None, /) -> Any:
+        data = method() if size is None else method(size)
+        if clock() >= heart.due:
+            heart.beat()
+        if data:
+            counted.seen += len(data)
+        return data
+
+    return checked
+
+
+def _filling(
+    method: _Method, heart: heartbeat.Heart, counted: progress.Source
+) -> _Method:
+    """Wrap a method that returns how many bytes it put into a buffer."""
+
+    def checked(buffer: Any) -> Any:
+        size = method(buffer)
+        if heart.clock() >= heart.due:
+            heart.beat()
+        counted.seen += size or 0
+        return size
+
+    return checked
+
+
+def _listing(
+    method: _Method, heart: heartbeat.Heart, counted: progress.Source
+) -> _Method:
+    """Wrap a method that returns lines."""
+
+    def checked(*hint: Any) -> Any:
+        lines = method(*hint)
+        if heart.clock() >= heart.due:
+            heart.beat()
+        counted.seen += sum(map(len, lines))
+        return lines
+
+    return checked
+
+
+def _writing(
+    method: _Method, heart: heartbeat.Heart, counted: progress.Source
+) -> _Method:
+    """Wrap a method that takes data; what it took is there when it returns."""
+    clock = heart.clock
+
+    def checked(data: Any) -> Any:
+        if clock() >= heart.due:
+            heart.beat()
+        written = method(data)
+        counted.seen += len(data) if written is None else written
+        return written
+
+    return checked
+
+
+_PASSING: Final = {
+    "read": _giving,
+    "read1": _giving,
+    "readinto": _filling,
+    "readinto1": _filling,
+    "readline": _giving,
+    "readlines": _listing,
+    "write": _writing,
+}
 
 
 def _position(file: Any) -> int:

@@ -95,7 +95,7 @@ class Watch:
         self.checkpoint()
         progress = self._progress
         counted = None if progress.total is None else progress.source()
-        return streams.passing(chunks, self._heart, counted)
+        return streams.Chunks(chunks, self._heart, counted)
 
     def file(self, file: _FileLike) -> _FileLike:
         """Let what is read from a file, or written to it, through.

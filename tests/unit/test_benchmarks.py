@@ -7,6 +7,7 @@ import itertools
 from benchmarks import figure
 from benchmarks import fleet
 from benchmarks import sampling
+from benchmarks import streaming
 from nova_db_states import states
 from nova_db_states import tables
 
@@ -79,3 +80,10 @@ def test_figure_holds() -> None:
     assert figure.Figure("x", "y", 4.1, 4.0, "times", at_least=True).holds
     assert not figure.Figure("x", "y", 3.9, 4.0, "times", at_least=True).holds
     assert at_most.as_dict()["holds"] is True
+
+
+def test_passes_are_compared_round_by_round() -> None:
+    """A slow round is slow for both, and one odd pass changes nothing."""
+    bare = [1.0, 10.0, 1.0, 1.0, 1.0]
+    watched = [1.02, 10.2, 7.0, 1.02, 0.5]
+    assert round(streaming.extra_percent(bare, watched), 6) == 2.0
