@@ -371,3 +371,19 @@ def test_statuses() -> None:
         "PAUSING for active / pausing",
         "ACTIVE",
     )
+
+
+def test_one_declaration_too_many() -> None:
+    """A declaration that the guard does not admit is told beside right ones."""
+    right = model.step("active / NULL|powering-off -> stopped / NULL", NOVA)
+    wrong = model.step("active / deleting -> stopped / NULL", NOVA)
+    assert kinds(scanned(STOP), right, wrong) == [Kind.GUARD]
+
+
+def test_all_that_is_gone_from_one_place_is_one_report() -> None:
+    """Many actions may share a write; when it goes, that is one thing."""
+    writes = [
+        model.fails(f"{vm} / pausing -> error / =", NOVA)
+        for vm in ("active", "paused", "stopped")
+    ]
+    assert kinds(scanned("pass"), *writes) == [Kind.GONE]
