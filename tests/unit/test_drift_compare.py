@@ -374,7 +374,7 @@ def test_statuses() -> None:
 
 
 def test_one_declaration_too_many() -> None:
-    """A declaration that the guard does not admit is told beside right ones."""
+    """What the guard does not admit is told beside what it does."""
     right = model.step("active / NULL|powering-off -> stopped / NULL", NOVA)
     wrong = model.step("active / deleting -> stopped / NULL", NOVA)
     assert kinds(scanned(STOP), right, wrong) == [Kind.GUARD]
