@@ -6,7 +6,6 @@ import datetime
 from typing import Any, Final
 
 from oslo_utils import timeutils
-import pytest
 import sqlalchemy as sa
 
 from nova_db_states import actions
