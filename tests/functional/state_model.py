@@ -3,6 +3,7 @@
 
 from collections.abc import Collection, Mapping
 import dataclasses
+import datetime
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -104,7 +105,10 @@ class Fleet:
     def boot(self, state: machine.State) -> Server:
         """Insert a server."""
         uuid = rows.insert_instance(
-            self._engine, vm_state=state.vm_state, task_state=state.task_state
+            self._engine,
+            vm_state=state.vm_state,
+            task_state=state.task_state,
+            launched_at=datetime.datetime(2026, 1, 1),
         )
         server = Server(uuid, state, history=[state])
         self.servers.append(server)
@@ -158,7 +162,8 @@ class Fleet:
             refused = type(error)
         assert refused is wanted, (name, str(change), server)
         if refused is None:
-            self._note(server, name, write, values)
+            server.deleted = "deleted" in values
+            self.note(server, name, target_of(server.state, values))
         return refused is None
 
     def _refusal(
@@ -178,24 +183,14 @@ class Fleet:
             return exceptions.UnexpectedVMStateError
         return None
 
-    def _note(
-        self,
-        server: Server,
-        name: str,
-        write: machine.Write,
-        values: Mapping[str, Any],
-    ) -> None:
+    def note(self, server: Server, name: str, after: machine.State) -> None:
         """Change the model, and judge the step that was made."""
         before = server.state
-        after = before._replace(
-            **{key: one for key, one in values.items() if key != "deleted"}
-        )
         assert machine.is_allowed(before, after, action=name)
         if before.task_state in DELETING and after.task_state not in DELETING:
             assert name in _MAY_END_A_DELETE
         server.state = after
         server.history.append(after)
-        server.deleted = write.event is machine.Event.DESTROY
 
     def agree(self) -> None:
         """Hold every row to the model."""
@@ -204,6 +199,15 @@ class Fleet:
             assert server.state == (row["vm_state"], row["task_state"])
             assert server.deleted == bool(row["deleted"])
             assert server.state in machine.MAP.states
+
+
+def target_of(
+    before: machine.State, values: Mapping[str, Any]
+) -> machine.State:
+    """Say what some values make of a state."""
+    return before._replace(
+        **{key: values[key] for key in before._fields if key in values}
+    )
 
 
 def _guard(column: str, values: Collection[str | None]) -> Any:

@@ -34,16 +34,16 @@ _LATE: Final = [
 ]
 _MAX_SERVERS: Final = 4
 
-_SETTINGS: Final = hypothesis.settings(
+SETTINGS: Final = hypothesis.settings(
     max_examples=20,
-    stateful_step_count=40,
+    stateful_step_count=50,
     deadline=None,
     suppress_health_check=list(hypothesis.HealthCheck),
 )
 
 #: To see that something is found, nothing need be made small or remembered.
 _UNSHRUNK: Final = hypothesis.settings(
-    _SETTINGS, phases=[hypothesis.Phase.generate], database=None
+    SETTINGS, phases=[hypothesis.Phase.generate], database=None
 )
 
 
@@ -62,6 +62,19 @@ class Actors(stateful.RuleBasedStateMachine):
 
     def _server(self, data: st.DataObject) -> state_model.Server:
         return data.draw(st.sampled_from(self.fleet.servers), "server")
+
+    def _wish(
+        self,
+        data: st.DataObject,
+        server: state_model.Server,
+        wanted: list[machine.Action],
+    ) -> machine.Action:
+        """Choose an action; mostly one that may be asked for."""
+        allowed = machine.allowed_actions(server.state)
+        fitting = [action for action in wanted if action.name in allowed]
+        if fitting and data.draw(st.integers(0, 4)):
+            wanted = fitting
+        return data.draw(st.sampled_from(wanted), "action")
 
     def _worker(self, data: st.DataObject) -> state_model.Worker:
         return data.draw(st.sampled_from(self.workers), "worker")
@@ -94,7 +107,7 @@ class Actors(stateful.RuleBasedStateMachine):
         What may be asked for again, like a delete, everybody gets.
         """
         server = self._server(data)
-        action = data.draw(st.sampled_from(_ASKED), "action")
+        action = self._wish(data, server, _ASKED)
         write = data.draw(st.sampled_from(state_model.claims(action)))
         target = self._target(data, server, write)
         admitted = not server.deleted and write.change.starts_from(
@@ -163,7 +176,7 @@ class Actors(stateful.RuleBasedStateMachine):
 def run(
     context: api.CellContext,
     engine: sa.Engine,
-    settings: hypothesis.settings = _SETTINGS,
+    settings: hypothesis.settings = SETTINGS,
 ) -> None:
     """Let the actors play in a cell."""
 
