@@ -310,16 +310,28 @@ class Deciders(test_state_machine.Actors):
                 self._leave(hand, None)
 
 
+class OnlyDeciders(Deciders):
+    """None of them writes but by claims, tasks and the administrator."""
+
+    ask = step = come_late = None  # type: ignore[assignment]
+
+
 def test_many_actors_by_actions(
     context: api.CellContext, cell_engine: sa.Engine
 ) -> None:
     """One winner for each claim, and no worker writes what it was refused."""
+    test_state_machine.run(Deciders, context, cell_engine)
 
-    class Here(Deciders):
-        cell = (context, cell_engine)
 
-    stateful.run_state_machine_as_test(
-        Here, settings=test_state_machine.SETTINGS
+@pytest.mark.parametrize(
+    "forgotten", ["expected_vm_state", "expected_task_state"]
+)
+def test_a_forgotten_guard_is_noticed(
+    monkeypatch: pytest.MonkeyPatch, nova_sqlite_url: str, forgotten: str
+) -> None:
+    """If claims and tasks lost a guard, the crowd would find out."""
+    test_state_machine.run_carelessly(
+        OnlyDeciders, monkeypatch, nova_sqlite_url, forgotten
     )
 
 
