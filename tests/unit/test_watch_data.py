@@ -96,10 +96,10 @@ def test_a_sink_that_returns_nothing(cell: watched.Cell) -> None:
 _LINES: Final = b"".join(b"%03d line\n" % number for number in range(100))
 
 
-def _read_into(file: Any) -> bytes:
+def _read_into(file: Any, name: str = "readinto") -> bytes:
     buffer = bytearray(7)
     read = bytearray()
-    while size := file.readinto(buffer):
+    while size := getattr(file, name)(buffer):
         read += buffer[:size]
     return bytes(read)
 
@@ -122,6 +122,7 @@ _READERS: Final[dict[str, Callable[[Any], bytes]]] = {
     "read all": lambda file: file.read(),
     "read1": lambda file: b"".join(iter(lambda: file.read1(7), b"")),
     "readinto": _read_into,
+    "readinto1": lambda file: _read_into(file, "readinto1"),
     "readline": lambda file: b"".join(iter(file.readline, b"")),
     "readlines": lambda file: b"".join(file.readlines()),
     "iteration": b"".join,
@@ -254,6 +255,24 @@ def test_an_upload_that_goes_back_a_little(cell: watched.Cell) -> None:
     cell.clock.now += watched.INTERVAL_S
     made.checkpoint()
     assert cell.row()["progress"] == 90
+
+
+def test_an_old_kind_of_file(cell: watched.Cell) -> None:
+    """One whose seek() does not say where it went is asked."""
+
+    class Old(io.BytesIO):
+        def seek(self, *where: int) -> None:  # type: ignore[override]
+            """Go there."""
+            super().seek(*where)
+
+    made = cell.watch(total=100)
+    copy = made.file(Old(bytes(100)))
+    copy.read(50)
+    copy.seek(20)
+    copy.read(10)
+    cell.clock.now += watched.INTERVAL_S
+    made.checkpoint()
+    assert cell.row()["progress"] == 30
 
 
 def test_how_large_is_it(cell: watched.Cell) -> None:
