@@ -105,8 +105,8 @@ class File:
         if seen > self._then:
             self._end = max(self._end, self._at + seen - self._then)
         self._at = _position(self._file) if position is None else position
-        # Between here and the end there may be gaps. As if there were none:
-        # too little is counted then, but never too much.
+        # There may be gaps between here and the end. Taking them for data
+        # counts too little at times, and never too much.
         again = max(self._end - self._at, 0)
         self._end -= again
         self._counted.seen = self._then = max(seen - again, 0)
