@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What Nova 34 says and was seen to do, from the tables in tests/data."""
 
+from collections.abc import Collection, Iterable, Iterator
 import csv
 import dataclasses
 import functools
@@ -12,17 +13,16 @@ from nova_db_states.machine import model
 from nova_db_states.machine import notation
 
 __all__ = [
-    "RELEASE",
-    "Checked",
-    "Read",
     "Recorded",
-    "api_checks",
+    "Start",
+    "Written",
     "edges_of",
-    "reads",
+    "pairs",
+    "problems",
     "recorded",
+    "starts",
+    "writes",
 ]
-
-RELEASE: Final = 34
 
 _DATA: Final = pathlib.Path(__file__).parents[1] / "data"
 
@@ -58,43 +58,46 @@ class Recorded:
 
 
 @dataclasses.dataclass(frozen=True)
-class Checked:
-    """What a method of Nova's API lets pass.
+class Start:
+    """Where Nova lets something begin.
 
-    :ivar states: the pairs of states
+    :ivar function: what lets it, ``file:function``
+    :ivar states: the states that it lets pass
     :ivar launched: whether the server must have been launched
     """
 
+    function: str
     states: frozenset[notation.State]
     launched: bool
 
 
 @dataclasses.dataclass(frozen=True)
-class Read:
-    """A write as it was read in Nova's source.
+class Written:
+    """What one function of Nova writes, of its own or through a helper.
 
-    :ivar action: the name of its action
-    :ivar path: whether it brings the action forward
-    :ivar function: ``file:function``; empty for every function
-    :ivar via: the helper that executes it; empty for none
-    :ivar from_task: what the row holds before; empty where that is open
+    :ivar function: ``file:function``
+    :ivar via: the helper; empty for none
+    :ivar event: what becomes of the row
+    :ivar releases: the first and the last that has it, ``None`` for no bound
     :ivar to_vm: what it writes; ``None`` for a column that it leaves
     :ivar to_task: the same
     :ivar expected: the ``task_state`` values that Nova itself expects; empty
         for no expectation
+    :ivar found: where a write starts that has none and is no failure; empty
+        where that is open
     """
 
-    action: str
-    path: model.Path
     function: str
     via: str
-    from_task: frozenset[str | None]
+    event: model.Event
+    releases: tuple[int | None, int | None]
     to_vm: frozenset[str | None] | None
     to_task: frozenset[str | None] | None
     expected: frozenset[str | None]
+    found: frozenset[notation.State]
 
     def __str__(self) -> str:
-        return f"{self.action}: {self.function or self.via} writes " + (
+        return f"{self.function} {self.via} {self.event}s " + (
             " / ".join(map(_shown, (self.to_vm, self.to_task)))
         )
 
@@ -102,9 +105,8 @@ class Read:
         """Say whether a declared write is this one."""
         change = write.change
         return (
-            write.event is not model.Event.DESTROY
-            and write.via == self.via
-            and self.function in {"", write.nova}
+            (write.nova, write.via, write.event, write.releases)
+            == (self.function, self.via, self.event, self.releases)
             and _same(self.to_vm, change.to_vm, change.from_vm)
             and _same(self.to_task, change.to_task, change.from_task)
         )
@@ -125,12 +127,12 @@ def _same(
 
     To leave a column as it is and to write what it holds are the same.
     """
-    ways = [written and frozenset(written)]
-    if written is None or set(written) == set(before):
-        ways += [None]
-        if len(set(before)) == 1:
-            ways += [frozenset(before)]
-    return read in ways
+    kept = frozenset(before) if len(set(before)) == 1 else None
+    if written is None:
+        return read is None or read == kept
+    return read == frozenset(written) or (
+        read is None and frozenset(written) == kept
+    )
 
 
 @functools.cache
@@ -153,54 +155,134 @@ def recorded() -> tuple[Recorded, ...]:
 
 
 @functools.cache
-def api_checks() -> dict[str, Checked]:
-    """Read what the decorators of Nova's API let pass, by function."""
+def starts() -> dict[str, Start]:
+    """Read where Nova lets things begin, by function."""
     return {
-        row["function"]: Checked(
-            pairs(f"{row['vm_states']} / {row['task_states']}"),
-            row["launched"] == "yes",
+        row["function"]: Start(
+            row["function"], pairs(row["states"]), row["launched"] == "yes"
         )
-        for row in _rows("api_checks.csv")
+        for row in _rows("nova_starts.csv")
     }
 
 
 @functools.cache
-def reads() -> tuple[Read, ...]:
-    """Read what was read in Nova's source."""
+def writes() -> tuple[Written, ...]:
+    """Read what Nova's functions write."""
     return tuple(
-        Read(
-            row["action"],
-            model.Path(row["path"]),
+        Written(
             row["function"],
             row["via"],
-            _values(row["from_task"]) or frozenset(),
+            model.Event(row["event"]),
+            _releases(row["releases"]),
             _values(row["to_vm"]),
             _values(row["to_task"]),
             _values(row["expected_task"]) or frozenset(),
+            pairs(row["found"]),
         )
         for row in _rows("nova_writes.csv")
     )
 
 
 def pairs(text: str) -> frozenset[notation.State]:
-    """List the states that the half before an arrow means."""
-    vm_states, task_states = notation.pattern(text)
+    """List the states that halves before an arrow mean, ``;`` between."""
+    halves = [notation.pattern(half) for half in text.split(";") if half]
     return frozenset(
-        notation.State(vm, task) for vm in vm_states for task in task_states
+        notation.State(vm, task)
+        for vm_states, task_states in halves
+        for vm in vm_states
+        for task in task_states
     )
 
 
 def _values(text: str) -> frozenset[str | None] | None:
-    if text in {"", "-", "="}:
+    if text in {"", "="}:
         return None
     return frozenset(
         None if name == "NULL" else name for name in text.split("|")
     )
 
 
+def _releases(text: str) -> tuple[int | None, int | None]:
+    first, _, last = text.partition("-")
+    return (int(first) if first else None, int(last) if last else None)
+
+
 def _rows(name: str) -> list[dict[str, str]]:
     with (_DATA / name).open(newline="") as table:
         return list(csv.DictReader(table))
+
+
+def problems(
+    actions: Iterable[model.Action], functions: Collection[str] | None = None
+) -> Iterator[str]:
+    """Hold declarations to what Nova's source says.
+
+    :param actions: all of them
+    :param functions: look at these functions only; ``None`` for all
+    :returns: a line for each difference
+    """
+    known = list(actions)
+    yield from _starts_apart(known, functions)
+    declared: dict[str, list[model.Write]] = {}
+    for action in known:
+        for write in action.writes:
+            declared.setdefault(write.nova, []).append(write)
+    read: dict[str, list[Written]] = {}
+    for row in writes():
+        read.setdefault(row.function, []).append(row)
+    for function in declared.keys() | read.keys():
+        if functions is None or function in functions:
+            yield from _writes_apart(
+                declared.get(function, []), read.get(function, [])
+            )
+
+
+def _starts_apart(
+    actions: list[model.Action], functions: Collection[str] | None
+) -> Iterator[str]:
+    by_function: dict[str, list[model.Action]] = {}
+    for action in actions:
+        by_function.setdefault(action.nova, []).append(action)
+    for function, group in by_function.items():
+        if functions is not None and function not in functions:
+            continue
+        start = starts().get(function)
+        if start is None:
+            yield f"{function}: nothing is known of where it starts"
+            continue
+        said = frozenset().union(*(pairs(one.starts) for one in group))
+        if said != start.states:
+            yield f"{function}: starts elsewhere"
+        if any(one.launched != start.launched for one in group):
+            yield f"{function}: launched"
+
+
+def _writes_apart(
+    declared: list[model.Write], read: list[Written]
+) -> Iterator[str]:
+    for write in declared:
+        if not any(row.is_of(write) for row in read):
+            yield f"{write.nova} {write.via}: does not write {write.change}"
+    for row in read:
+        group = [write for write in declared if row.is_of(write)]
+        if not group:
+            yield f"{row}: is not declared"
+        expected = frozenset[str | None]().union(
+            *(one.change.from_task for one in group if one.guarded)
+        )
+        if row.event is model.Event.UPDATE and expected != row.expected:
+            yield f"{row}: expects {_shown(row.expected)}"
+        found = frozenset[notation.State]().union(
+            *(
+                pairs(one.change.text.partition("->")[0])
+                for one in group
+                if one.path is model.Path.SUCCESS
+                and not one.defect
+                and (not one.guarded or one.event is not model.Event.UPDATE)
+            )
+        )
+        if found != row.found:
+            yield f"{row}: starts elsewhere"
 
 
 def edges_of(

@@ -55,6 +55,13 @@ def test_a_writer_that_is_not_there_is_missed() -> None:
     )
 
 
+def test_what_novas_source_says_is_declared() -> None:
+    """Starts, writes and expectations are those of Nova's functions."""
+    assert list(nova_facts.problems(_MAP.actions.values())) == []
+    assert len(nova_facts.starts()) > 50
+    assert len(nova_facts.writes()) > 200
+
+
 def test_there_are_defects() -> None:
     """Nova's unguarded writes are told, deletes overwritten among them."""
     lost = {edge.from_.task_state for edge in _MAP.defects}
