@@ -50,6 +50,7 @@ _TITLES: Final = {
 _STYLES: Final = {
     actor.Outcome.REFUSED: "yellow",
     actor.Outcome.GONE: "yellow",
+    actor.Outcome.STOPPED: "yellow",
     actor.Outcome.NOTED: "italic",
     actor.Outcome.WRITTEN: "",
 }
@@ -62,9 +63,9 @@ class Demo(cliff_command.Command):
     delete at a random moment, a stop and a resize against a delete, two
     rescues and two evacuations at once. First with direct saves, which are
     the statements that Nova sends, with the guards that Nova has; then with
-    guarded updates, where every write says what it expects and the loser
-    stops. What went wrong is counted from the rows and from what the
-    processes wrote down.
+    guarded updates, where every write says what it expects, the loser stops,
+    and a download is watched. What went wrong is counted from the rows and
+    from what the processes wrote down.
 
     It needs no Nova and no server: it makes Nova's table instances in a
     temporary SQLite file. A delete waits until the build, or the stop, is
@@ -305,7 +306,7 @@ def _timeline(
         table.add_row(
             f"{event.ended_s * 1000:.0f}",
             event.who if wide else event.who.split()[0][5:],
-            _happened(event),
+            _happened(played, event),
             _expected(event, wide=wide),
             rich_text.Text(row, "bold red" if bad else ""),
             style=style,
@@ -314,12 +315,13 @@ def _timeline(
     return table
 
 
-def _happened(event: actor.Event) -> str:
+def _happened(played: verdict.Played, event: actor.Event) -> str:
+    text = report.did(played, event)
     if event.outcome == actor.Outcome.REFUSED:
-        return f"REFUSED: {event.did}"
+        return f"REFUSED: {text}"
     if event.outcome == actor.Outcome.GONE:
-        return f"row is gone: {event.did}"
-    return event.did
+        return f"row is gone: {text}"
+    return text
 
 
 def _expected(event: actor.Event, *, wide: bool) -> str:

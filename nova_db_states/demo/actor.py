@@ -7,7 +7,7 @@ are seconds of the machine's monotonic clock, which all processes share,
 counted from the start of the race.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 import contextlib
 import dataclasses
 from multiprocessing import connection as mp_connection
@@ -16,12 +16,13 @@ import signal
 import time
 
 from nova_db_states import exceptions
+from nova_db_states import states
 from nova_db_states.demo import plan
 from nova_db_states.demo import saves
 from nova_db_states.demo import scratch
 from nova_db_states.demo import stories
 
-__all__ = ["Account", "Event", "Job", "Outcome", "main"]
+__all__ = ["Account", "Event", "Job", "Outcome", "Piece", "main"]
 
 _CAST_TIMEOUT_S = 60.0
 
@@ -32,6 +33,7 @@ class Outcome:
     WRITTEN = "written"
     REFUSED = "refused"
     GONE = "gone"
+    STOPPED = "stopped"
     NOTED = "noted"
 
 
@@ -62,6 +64,18 @@ class Event:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Piece:
+    """A piece of an image, in seconds from the start of the race.
+
+    :ivar asked_s: when it was asked for
+    :ivar came_s: when it was there
+    """
+
+    asked_s: float
+    came_s: float
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Job:
     """One side of one race, to be played by one process.
 
@@ -82,15 +96,14 @@ class Job:
 class Account:
     """What one process says about its side of one race.
 
-    :ivar chunks: when each piece of the image was there, seconds from the
-        start of the race
+    :ivar pieces: of the image, those that came
     :ivar error: what went wrong with the demo itself, or ``None``
     """
 
     number: int
     side: int
     events: list[Event] = dataclasses.field(default_factory=list)
-    chunks: list[float] = dataclasses.field(default_factory=list)
+    pieces: list[Piece] = dataclasses.field(default_factory=list)
     error: str | None = None
 
 
@@ -119,41 +132,76 @@ class _Player:
         self.server = saves.Server(self._job.uuid, row)
         return True
 
+    def accept(self, write: saves.Write) -> None:
+        with self.recorded(write, self._way.expectation(write)):
+            self._way.accept(self.server, write)
+
     def write(self, write: saves.Write) -> None:
-        if write.guard is None and isinstance(self._way, saves.GuardedSaves):
-            return
-        self._recorded(write, self._way.write)
+        with self.recorded(write, self._way.expectation(write)):
+            self._way.write(self.server, write)
 
     def destroy(self, write: saves.Write) -> None:
-        self._recorded(write, self._way.destroy)
+        with self.recorded(write, self._way.expectation(write)):
+            self._way.destroy(self.server, write)
 
-    def _recorded(
-        self,
-        write: saves.Write,
-        action: Callable[[saves.Server, saves.Write], None],
-    ) -> None:
-        began = self._now()
+    def clean_up(self, write: saves.Write) -> None:
+        if self._way.cleans_up:
+            with contextlib.suppress(exceptions.InstanceNotFound):
+                self.write(write)
+
+    @contextlib.contextmanager
+    def task(self, first: saves.Write) -> Iterator["_Work"]:
+        task = self._way.task(self.server, first)
+        expected = self._way.expectation(first)
+        written = True
+        if first.by_api:
+            # That write is made already; a guarded task looks at it first.
+            expected = saves.shown(first.values["task_state"])
+            first = dataclasses.replace(first, did="takes it up", source="")
+            written = False
+        with contextlib.ExitStack() as stack:
+            with self.recorded(first, expected, written=written):
+                work = _Work(self, stack.enter_context(task))
+            yield work
+
+    @contextlib.contextmanager
+    def recorded(
+        self, write: saves.Write, expected: str, *, written: bool = True
+    ) -> Iterator[None]:
+        """Write down how the block went that makes a write.
+
+        :param write: that is made
+        :param expected: what it expects of the row
+        :param written: false to write down only that it was refused
+        """
+        began = self.now()
+        outcome = Outcome.WRITTEN
         try:
-            action(self.server, write)
+            yield
         except exceptions.InstanceNotFound:
-            self._record(began, write, Outcome.GONE)
+            outcome = Outcome.GONE
             raise
         except exceptions.InstanceUpdateConflict:
-            self._record(began, write, Outcome.REFUSED)
+            outcome = Outcome.REFUSED
             raise
-        self._record(began, write, Outcome.WRITTEN)
+        finally:
+            if written or outcome != Outcome.WRITTEN:
+                self.record(began, write, expected, outcome)
 
-    def _record(self, began: float, write: saves.Write, outcome: str) -> None:
-        ended = self._now()
-        service = "api" if "/api.py" in write.source else "compute"
+    def record(
+        self, began: float, write: saves.Write, expected: str, outcome: str
+    ) -> None:
+        """Write down how a write went, and what the row says now."""
+        ended = self.now()
+        service = "api" if write.by_api else "compute"
         self.account.events.append(
             Event(
                 began,
                 ended,
-                self._who(service),
+                f"nova-{service} {os.getpid()}",
                 write.did,
                 write.source,
-                self._way.expectation(write),
+                expected,
                 outcome,
                 self._way.read(self._job.uuid),
                 ended,
@@ -163,13 +211,8 @@ class _Player:
     def work(self, seconds: float) -> None:
         time.sleep(seconds)
 
-    def download(self, chunks: int, chunk_s: float) -> None:
-        for _ in range(chunks):
-            time.sleep(chunk_s)
-            self.account.chunks.append(self._now())
-
     def note(self, did: str) -> None:
-        now = self._now()
+        now = self.now()
         self.account.events.append(
             Event(
                 now,
@@ -190,12 +233,46 @@ class _Player:
             raise TimeoutError("the other process never sent its cast")
         return self._peer.recv()
 
-    @staticmethod
-    def _who(service: str) -> str:
-        return f"nova-{service} {os.getpid()}"
-
-    def _now(self) -> float:
+    def now(self) -> float:
+        """Give the seconds from the start of the race."""
         return time.monotonic() - self._job.zero
+
+
+class _Work:
+    """Plays what a host does in a task; a :class:`stories.Work`."""
+
+    def __init__(self, player: _Player, task: saves.Task) -> None:
+        self._player = player
+        self._task = task
+
+    def step(self, write: saves.Write) -> None:
+        with self._player.recorded(write, self._task.expectation(write)):
+            self._task.step(write)
+
+    def end(self, write: saves.Write) -> None:
+        with self._player.recorded(write, self._task.expectation(write)):
+            self._task.end(write)
+
+    def download(self, download: stories.Download) -> None:
+        write = saves.Write("download stopped", "", {}, states.ANY)
+        began = self._player.now()
+        expected = self._task.expectation(write)
+        try:
+            for _ in self._task.watched(
+                self._pieces(download), download.interval_s
+            ):
+                pass
+        except stories.REFUSED:
+            self._player.record(began, write, expected, Outcome.STOPPED)
+            raise
+
+    def _pieces(self, download: stories.Download) -> Iterator[None]:
+        now = self._player.now
+        for _ in range(download.pieces):
+            asked = now()
+            time.sleep(download.piece_s)
+            self._player.account.pieces.append(Piece(asked, now()))
+            yield
 
 
 def main(

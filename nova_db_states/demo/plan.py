@@ -29,7 +29,7 @@ class Pair(enum.StrEnum):
 # special case. The window, in seconds, is how much later the second side may
 # begin: as long as the first one takes, or as two clicks are apart.
 _ROUND: Final = (
-    (Pair.BUILD_DELETE, 4, 0.180),
+    (Pair.BUILD_DELETE, 4, 0.280),
     (Pair.STOP_DELETE, 1, 0.030),
     (Pair.RESIZE_DELETE, 1, 0.100),
     (Pair.RESCUE_RESCUE, 1, 0.010),

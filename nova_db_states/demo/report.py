@@ -15,6 +15,7 @@ __all__ = [
     "Figure",
     "as_mapping",
     "by_pair",
+    "did",
     "figures",
     "restarts",
     "told",
@@ -64,6 +65,12 @@ _TITLES = (
         "wasted_mib",
         "MiB downloaded in vain",
         "of images, after the delete",
+        False,
+    ),
+    (
+        "saved_mib",
+        "MiB not downloaded",
+        "the delete stopped the download",
         False,
     ),
     ("seconds", "seconds", "", False),
@@ -149,6 +156,7 @@ def told(
             bool(other.conflicts) and _is_plain(same),
             _is_plain(played),
             played.race.pair is plan.Pair.BUILD_DELETE,
+            bool(same.pieces and other.stop),
             finding.wasted_mib,
         )
 
@@ -224,17 +232,33 @@ def as_mapping(result: runner.Result) -> Mapping[str, Any]:
         and {
             "race": race[0].race.number,
             "pair": str(race[0].race.pair),
-            "direct": [_event(event) for event in race[0].events],
-            "guarded": [_event(event) for event in race[1].events],
+            "direct": [_event(race[0], event) for event in race[0].events],
+            "guarded": [_event(race[1], event) for event in race[1].events],
         },
     }
 
 
-def _event(event: actor.Event) -> Mapping[str, Any]:
+def did(played: verdict.Played, event: actor.Event) -> str:
+    """Say what was done.
+
+    :param played: the race
+    :param event: of that race
+    :returns: the text; for a download that was stopped, what that saved
+    """
+    stop = verdict.stop_of(played)
+    if event.outcome != actor.Outcome.STOPPED or stop is None:
+        return event.did
+    return (
+        f"{event.did}, {stop.saved_mib} MiB not fetched, "
+        f"{stop.after_s * 1000:.0f} ms after the delete was accepted"
+    )
+
+
+def _event(played: verdict.Played, event: actor.Event) -> Mapping[str, Any]:
     return {
         "ended_ms": round(event.ended_s * 1000, 1),
         "who": event.who,
-        "did": event.did,
+        "did": did(played, event),
         "source": event.source,
         "expected": event.expected,
         "outcome": event.outcome,

@@ -11,11 +11,14 @@ import signal
 import time
 from typing import Any, Final
 
+from oslo_utils import timeutils
 import sqlalchemy as sa
 
 from nova_db_states import exceptions
 from nova_db_states import tables
 from nova_db_states.demo import actor
+from nova_db_states.demo import direct
+from nova_db_states.demo import guarded
 from nova_db_states.demo import plan
 from nova_db_states.demo import saves
 from nova_db_states.demo import scratch
@@ -30,8 +33,8 @@ _RACE_TIMEOUT_S: Final = 90.0
 _JOIN_TIMEOUT_S: Final = 2.0
 
 _MODES: Final[tuple[type[saves.Saves], ...]] = (
-    saves.DirectSaves,
-    saves.GuardedSaves,
+    direct.DirectSaves,
+    guarded.GuardedSaves,
 )
 
 
@@ -107,11 +110,11 @@ def play(
         _slots(url, min(settings.workers, len(races)), modes) as slots,
     ):
         stage = _Stage(url, settings.seed, races, slots)
-        direct, guarded = (
+        first, second = (
             _play_mode(kind, dataclasses.replace(stage, part=part), progress)
             for part, kind in enumerate(modes)
         )
-    return Result(settings, direct, guarded)
+    return Result(settings, first, second)
 
 
 @dataclasses.dataclass(slots=True)
@@ -129,7 +132,7 @@ def _slots(
     url: str, count: int, kinds: Sequence[type[saves.Saves]]
 ) -> Iterator[list[_Slot]]:
     context = _fork_server()
-    turn: saves.Turn = contextlib.nullcontext()
+    turn: saves.Turn = None
     if sa.make_url(url).get_backend_name() == "sqlite":
         turn = context.Lock()
     slots: list[_Slot] = []
@@ -316,6 +319,7 @@ def _insert(
 ) -> None:
     """Make the servers as Nova does: booting ones are on no host yet."""
     rows = []
+    now = timeutils.utcnow()
     for race in races:
         booting = race.pair is plan.Pair.BUILD_DELETE
         rows.append(
@@ -329,6 +333,8 @@ def _insert(
                 "power_state": 0 if booting else 1,
                 "host": None if booting else "compute1",
                 "node": None if booting else "compute1",
+                "created_at": now,
+                "launched_at": None if booting else now,
                 "deleted": 0,
             }
         )
@@ -358,6 +364,6 @@ def _played(
     return verdict.Played(
         race,
         tuple(events),
-        tuple(chunk for account in accounts for chunk in account.chunks),
+        tuple(piece for account in accounts for piece in account.pieces),
         saves.Row(*row),
     )

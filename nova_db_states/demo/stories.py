@@ -4,7 +4,7 @@
 The times stand for longer ones, and the image is counted and not sent.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 import contextlib
 import dataclasses
 from typing import Final, Protocol
@@ -20,24 +20,59 @@ from nova_db_states.demo import writes
 __all__ = [
     "IMAGE_CHUNKS",
     "IMAGE_CHUNK_MIB",
+    "INTERVAL_S",
+    "REFUSED",
     "SIDES",
+    "Download",
     "Player",
     "Side",
+    "Work",
 ]
 
-IMAGE_CHUNKS: Final = 20
-IMAGE_CHUNK_MIB: Final = 100
+IMAGE_CHUNKS: Final = 40
+IMAGE_CHUNK_MIB: Final = 50
 
-_CHUNK_S: Final = 0.005
+# The download takes twenty times as long as a watch waits between two looks;
+# where it takes minutes, the 5 s that are the default are often enough.
+_PIECE_S: Final = 0.005
+INTERVAL_S: Final = 0.010
+
 _MOMENT_S: Final = 0.010
 _API_S: Final = 0.005
 # Between the API's check and its save: policy, quota, placement.""
 
-# What stops an operation: the row is gone, or somebody else was first.
-_REFUSED: Final = (
+REFUSED: Final = (
     exceptions.InstanceNotFound,
     exceptions.InstanceUpdateConflict,
 )
+"""What stops an operation: the row is gone, or somebody else was first."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Download:
+    """How an image comes.
+
+    :ivar pieces: how many
+    :ivar piece_s: how long each takes
+    :ivar interval_s: how long a watch waits from one look to the next
+    """
+
+    pieces: int = IMAGE_CHUNKS
+    piece_s: float = _PIECE_S
+    interval_s: float = INTERVAL_S
+
+
+class Work(Protocol):
+    """What a host can do in a task; ``actor`` does it and writes it down."""
+
+    def step(self, write: saves.Write) -> None:
+        """Take a step, write down how it went, raise why not."""
+
+    def end(self, write: saves.Write) -> None:
+        """Take the last step, write down how it went, raise why not."""
+
+    def download(self, download: Download) -> None:
+        """Get an image, write down what came, raise why it was stopped."""
 
 
 class Player(Protocol):
@@ -48,17 +83,29 @@ class Player(Protocol):
     def load(self) -> bool:
         """Read the row anew; false if it is deleted."""
 
+    def accept(self, write: saves.Write) -> None:
+        """Accept an action, write down how it went, raise why not."""
+
+    def task(
+        self, first: saves.Write
+    ) -> contextlib.AbstractContextManager[Work]:
+        """Do an action on a host, raise why not.
+
+        :param first: what it begins with; written down here where nova-api
+            has not made that write
+        """
+
     def write(self, write: saves.Write) -> None:
-        """Make one write, write down how it went, raise why not."""
+        """Make any other write, write down how it went, raise why not."""
 
     def destroy(self, write: saves.Write) -> None:
         """Set ``deleted``, write down how it went, raise why not."""
 
+    def clean_up(self, write: saves.Write) -> None:
+        """Write what is written after a refusal; a deleted row ends it."""
+
     def work(self, seconds: float) -> None:
         """Do what takes a while and touches no row."""
-
-    def download(self, chunks: int, chunk_s: float) -> None:
-        """Get an image, piece by piece."""
 
     def note(self, did: str) -> None:
         """Write down what touched no row."""
@@ -78,57 +125,63 @@ _NOTHING: Final = "nothing"
 
 def _build(player: Player, race: plan.Race) -> None:
     """Build a server on this host, then what was cast to it meanwhile."""
-    try:
-        player.write(writes.START)
-    except _REFUSED:
-        # Nova returns here, before it holds anything.
-        pass
-    else:
-        _build_with_claim(player)
-    _after_the_lock(player, race)
-
-
-def _build_with_claim(player: Player) -> None:
-    try:
+    # Refused at its start, Nova returns before it holds anything.
+    with (
+        contextlib.suppress(*REFUSED),
+        player.task(writes.START) as task,
+        _cleaned_up(player, writes.ABORT_CLAIM),
+    ):
         player.work(_MOMENT_S)
         player.write(writes.CLAIM)
         player.work(_MOMENT_S)
-        player.write(writes.NETWORKING)
+        task.step(writes.NETWORKING)
         player.work(_MOMENT_S)
-        player.write(writes.BLOCK_DEVICES)
+        task.step(writes.BLOCK_DEVICES)
         player.work(_MOMENT_S)
-        player.write(writes.SPAWNING)
-        player.download(IMAGE_CHUNKS, _CHUNK_S)
+        task.step(writes.SPAWNING)
+        task.download(Download())
         player.work(_MOMENT_S)
-        player.write(writes.ACTIVE)
-    except _REFUSED:
-        _quietly(player, writes.ABORT_CLAIM)
+        task.end(writes.ACTIVE)
+    _after_the_lock(player, race)
+
+
+@contextlib.contextmanager
+def _cleaned_up(player: Player, write: saves.Write) -> Iterator[None]:
+    """Write what Nova writes after a refusal on a host."""
+    try:
+        yield
+    except REFUSED:
+        player.clean_up(write)
+        raise
 
 
 def _stop(player: Player, race: plan.Race) -> None:
-    try:
-        player.write(writes.API_STOP)
-        player.work(2 * _MOMENT_S)
-        player.write(writes.STOPPED)
-    except _REFUSED:
-        # @reverts_task_state leaves the row alone after a refusal.
-        pass
+    # @reverts_task_state leaves the row alone after a refusal.
+    with contextlib.suppress(*REFUSED):
+        player.accept(writes.API_STOP)
+        with player.task(writes.API_STOP) as task:
+            player.work(2 * _MOMENT_S)
+            task.end(writes.STOPPED)
     _after_the_lock(player, race)
 
 
 def _resize(player: Player, race: plan.Race) -> None:
     """Resize a server; its other process deletes it without waiting."""
     del race
-    for number, step in enumerate(writes.RESIZE):
-        try:
-            player.write(step)
-        except _REFUSED:
-            if number:
-                # On a compute host, _error_out_instance_on_exception; in
-                # the API the user just gets the error.
-                _quietly(player, writes.ERROR)
-            break
+    *steps, last = writes.RESIZE
+    # In the API the user just gets the error; on a host Nova goes through
+    # _error_out_instance_on_exception.
+    with contextlib.suppress(*REFUSED):
+        player.accept(writes.API_RESIZE)
         player.work(2 * _MOMENT_S)
+        with (
+            _cleaned_up(player, writes.ERROR),
+            player.task(writes.API_RESIZE) as task,
+        ):
+            for step in steps:
+                task.step(step)
+                player.work(2 * _MOMENT_S)
+            task.end(last)
     player.receive()
 
 
@@ -161,7 +214,7 @@ def _mark(player: Player) -> bool:
         else:
             return False
     try:
-        player.write(writes.API_DELETING)
+        player.accept(writes.API_DELETING)
     except exceptions.InstanceNotFound:
         return False
     return True
@@ -190,56 +243,52 @@ def _after_the_lock(player: Player, race: plan.Race) -> None:
 
 
 def _terminate(player: Player) -> None:
-    player.work(_MOMENT_S)
     values = {**writes.DESTROYED.values, "terminated_at": timeutils.utcnow()}
-    try:
-        player.write(dataclasses.replace(writes.DESTROYED, values=values))
+    with contextlib.suppress(exceptions.InstanceNotFound):
+        with player.task(writes.API_DELETING) as task:
+            player.work(_MOMENT_S)
+            task.end(dataclasses.replace(writes.DESTROYED, values=values))
         player.destroy(writes.DESTROY)
-    except exceptions.InstanceNotFound:
-        pass
 
 
 def _rescue(player: Player, race: plan.Race) -> None:
     del race
-    _checked(player, "rescue", writes.API_RESCUE, (writes.RESCUED,))
+    with contextlib.suppress(*REFUSED):
+        if _accepted(player, "rescue", writes.API_RESCUE):
+            _done(player, writes.API_RESCUE, writes.RESCUE)
 
 
 def _evacuate(player: Player, race: plan.Race) -> None:
     del race
-    _checked(player, "evacuation", writes.API_EVACUATE, writes.EVACUATE)
+    with contextlib.suppress(*REFUSED):
+        if _accepted(player, "evacuation", writes.API_EVACUATE):
+            with _cleaned_up(player, writes.ERROR):
+                _done(player, writes.API_EVACUATE, writes.EVACUATE)
 
 
-def _checked(
-    player: Player,
-    name: str,
-    accept: saves.Write,
-    steps: tuple[saves.Write, ...],
-) -> None:
-    """Play an action of the API that looks at the states before it writes."""
+def _accepted(player: Player, name: str, first: saves.Write) -> bool:
+    """Play a method of the API that looks at the states before it writes."""
     player.load()
     row = player.server.row
     # @check_instance_state, on what was read.
     if row.vm_state != states.VMState.ACTIVE or row.task_state is not None:
         player.note(f"{name} turned away: {row}")
-        return
+        return False
     player.work(_API_S)
-    try:
-        player.write(accept)
-    except _REFUSED:
-        return
-    try:
+    player.accept(first)
+    return True
+
+
+def _done(
+    player: Player, first: saves.Write, writes_: tuple[saves.Write, ...]
+) -> None:
+    *steps, last = writes_
+    with player.task(first) as task:
         for step in steps:
             player.work(_MOMENT_S)
-            player.write(step)
-    except _REFUSED:
-        if steps is writes.EVACUATE:
-            _quietly(player, writes.ERROR)
-
-
-def _quietly(player: Player, write: saves.Write) -> None:
-    """Write what Nova writes after a failure; a deleted row ends it."""
-    with contextlib.suppress(exceptions.InstanceNotFound):
-        player.write(write)
+            task.step(step)
+        player.work(_MOMENT_S)
+        task.end(last)
 
 
 SIDES: Final[dict[plan.Pair, tuple[Side, Side]]] = {

@@ -20,9 +20,11 @@ __all__ = [
     "Count",
     "Finding",
     "Played",
+    "Stop",
     "accepts_delete",
     "count",
     "judge",
+    "stop_of",
     "wiped",
 ]
 
@@ -41,14 +43,26 @@ class Played:
     """One race when it is over.
 
     :ivar events: of both sides, in the order they ended
-    :ivar chunks: when each piece of the image was there
+    :ivar pieces: of the image, those that came
     :ivar final: the row in the end
     """
 
     race: plan.Race
     events: tuple[actor.Event, ...]
-    chunks: tuple[float, ...]
+    pieces: tuple[actor.Piece, ...]
     final: saves.Row
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Stop:
+    """The end of a download that was stopped.
+
+    :ivar after_s: how long after the delete was accepted
+    :ivar saved_mib: of the image, not downloaded
+    """
+
+    after_s: float
+    saved_mib: int
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -62,6 +76,7 @@ class Finding:
     :ivar double: two operations were both accepted, of which only one can run
     :ivar conflicts: writes refused
     :ivar wasted_mib: of the image, downloaded after the delete was accepted
+    :ivar stop: how the download was stopped; ``None`` if it was not
     """
 
     overwritten: bool
@@ -70,6 +85,7 @@ class Finding:
     double: bool
     conflicts: int
     wasted_mib: int
+    stop: Stop | None = None
 
     @property
     def damaged(self) -> bool:
@@ -79,7 +95,13 @@ class Finding:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Count:
-    """The sums over all races of a mode; ``seconds`` of the clock."""
+    """The sums over all races of a mode.
+
+    :ivar stopped: downloads that were stopped
+    :ivar slowest_stop_s: the longest that one went on after the delete was
+        accepted; ``None`` where none was stopped
+    :ivar seconds: of the clock
+    """
 
     races: int
     damaged: int
@@ -89,6 +111,9 @@ class Count:
     double: int
     conflicts: int
     wasted_mib: int
+    saved_mib: int
+    stopped: int
+    slowest_stop_s: float | None
     seconds: float
 
     @property
@@ -116,14 +141,34 @@ def judge(played: Played) -> Finding:
         lost=accepted is not None and not played.final.deleted,
         double=_both_accepted(played),
         conflicts=sum(
-            event.outcome == actor.Outcome.REFUSED for event in played.events
+            event.outcome in (actor.Outcome.REFUSED, actor.Outcome.STOPPED)
+            for event in played.events
         ),
         wasted_mib=stories.IMAGE_CHUNK_MIB
         * sum(
-            accepted is not None and chunk > accepted
-            for chunk in played.chunks
+            accepted is not None and piece.came_s > accepted
+            for piece in played.pieces
         ),
+        stop=stop_of(played),
     )
+
+
+def stop_of(played: Played) -> Stop | None:
+    """Say how the download of a race was stopped, if it was.
+
+    :param played: the race
+    :returns: the stop
+    """
+    accepted = _accepted_s(played.events)
+    for event in played.events:
+        if event.outcome == actor.Outcome.STOPPED and accepted is not None:
+            # It may know of the delete before the user is told.
+            return Stop(
+                max(0.0, event.ended_s - accepted),
+                stories.IMAGE_CHUNK_MIB
+                * (stories.IMAGE_CHUNKS - len(played.pieces)),
+            )
+    return None
 
 
 def count(findings: Iterable[Finding], seconds: float) -> Count:
@@ -134,6 +179,7 @@ def count(findings: Iterable[Finding], seconds: float) -> Count:
     :returns: the sums
     """
     each = list(findings)
+    stops = [one.stop for one in each if one.stop is not None]
     return Count(
         races=len(each),
         damaged=sum(one.damaged for one in each),
@@ -143,6 +189,9 @@ def count(findings: Iterable[Finding], seconds: float) -> Count:
         double=sum(one.double for one in each),
         conflicts=sum(one.conflicts for one in each),
         wasted_mib=sum(one.wasted_mib for one in each),
+        saved_mib=sum(stop.saved_mib for stop in stops),
+        stopped=len(stops),
+        slowest_stop_s=max((stop.after_s for stop in stops), default=None),
         seconds=seconds,
     )
 

@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every write of the stories: what Nova expects there, and what a guard does.
+"""Every write of the stories: what Nova expects there, and what the map does.
 
 Each names its place in the source of Nova 34.0.0. ``nova=ANY`` is a save
 without ``expected_task_state``; the others have the guard that Nova has.
-``guard`` is what the same write says in the guarded mode.
+``guard`` is what the guarded mode expects there. Where an action of the map
+begins, that is the map's; what is no write of the map brings its own; and a
+step of a task has none here, because it expects what the task has led the row
+to. A test holds all of it to what is really sent.
 """
 
 from typing import Any, Final
@@ -13,11 +16,13 @@ from nova_db_states.demo import saves
 
 __all__ = [
     "ABORT_CLAIM",
+    "ACCEPTED",
     "ACTIVE",
     "API_DELETING",
     "API_DESTROY",
     "API_EVACUATE",
     "API_RESCUE",
+    "API_RESIZE",
     "API_STOP",
     "BLOCK_DEVICES",
     "CLAIM",
@@ -27,7 +32,7 @@ __all__ = [
     "ERROR",
     "EVACUATE",
     "NETWORKING",
-    "RESCUED",
+    "RESCUE",
     "RESIZE",
     "SPAWNING",
     "START",
@@ -37,33 +42,27 @@ __all__ = [
 Write = saves.Write
 
 _HOST: Final = "compute1"
-_NOT_DELETING: Final = {"expected_task_state": states.Not("deleting")}
 
 
-def _guarded(
-    did: str,
-    source: str,
-    values: dict[str, Any],
-    *expected: str | None,
-    vm_state: str = "active",
-) -> Write:
-    """Make a write whose task state Nova guards.
-
-    The guarded mode expects the same, and the ``vm_state`` as well: Nova
-    compares that only in memory, and lets a resize begin on a row that a
-    delete has just brought to ``deleted`` / NULL.
-    """
-    guard = {"expected_vm_state": vm_state, "expected_task_state": expected}
-    return Write(did, source, values, expected, guard)
+def _begins(
+    action: str, *vm_states: str, task_state: Any = None
+) -> dict[str, Any]:
+    """Say which action begins, and what it expects."""
+    return {
+        "action": action,
+        "guard": {
+            "expected_vm_state": vm_states or states.ANY,
+            "expected_task_state": task_state,
+        },
+    }
 
 
-START: Final = _guarded(
+START: Final = Write(
     "build starts",
     "compute/manager.py:2508",
     {"vm_state": "building", "task_state": None},
-    "scheduling",
-    None,
-    vm_state="building",
+    ("scheduling", None),
+    **_begins("boot", "building", task_state=("scheduling", None)),
 )
 CLAIM: Final = Write(
     "claims a host",
@@ -76,40 +75,35 @@ CLAIM: Final = Write(
         "expected": {"host": None},
     },
 )
-NETWORKING: Final = _guarded(
+NETWORKING: Final = Write(
     "asks for the network",
     "compute/manager.py:2081",
     {"vm_state": "building", "task_state": "networking"},
-    None,
-    vm_state="building",
+    (None,),
 )
 BLOCK_DEVICES: Final = Write(
     "maps block devices",
     "compute/manager.py:2942",
     {"vm_state": "building", "task_state": "block_device_mapping"},
     states.ANY,
-    {"expected_vm_state": "building", "expected_task_state": "networking"},
 )
-SPAWNING: Final = _guarded(
+SPAWNING: Final = Write(
     "begins the download",
     "compute/manager.py:2706",
     {"vm_state": "building", "task_state": "spawning"},
-    "block_device_mapping",
-    vm_state="building",
+    ("block_device_mapping",),
 )
-ACTIVE: Final = _guarded(
+ACTIVE: Final = Write(
     "guest runs",
     "compute/manager.py:2847",
     {"vm_state": "active", "task_state": None, "power_state": 1},
-    "spawning",
-    vm_state="building",
+    ("spawning",),
 )
 ABORT_CLAIM: Final = Write(
     "gives up the host",
     "compute/resource_tracker.py:605",
     {"host": None, "node": None, "compute_id": None},
     states.ANY,
-    None,
 )
 
 API_DESTROY: Final = Write(
@@ -117,7 +111,10 @@ API_DESTROY: Final = Write(
     "compute/api.py:2510",
     {},
     states.ANY,
-    {**_NOT_DELETING, "expected": {"host": None}},
+    {
+        "expected_task_state": states.Not("deleting"),
+        "expected": {"host": None},
+    },
     unhosted=True,
 )
 API_DELETING: Final = Write(
@@ -125,14 +122,13 @@ API_DELETING: Final = Write(
     "compute/api.py:2561",
     {"task_state": "deleting", "progress": 0},
     states.ANY,
-    _NOT_DELETING,
+    **_begins("delete", task_state=states.Not("deleting")),
 )
 DESTROYED: Final = Write(
     "guest is destroyed",
     "compute/manager.py:3426",
     {"vm_state": "deleted", "task_state": None, "power_state": 0},
     states.ANY,
-    {"expected_task_state": "deleting"},
 )
 DESTROY: Final = Write(
     "row is deleted",
@@ -142,33 +138,35 @@ DESTROY: Final = Write(
     {"expected_vm_state": "deleted", "expected_task_state": None},
 )
 
-API_STOP: Final = _guarded(
+API_STOP: Final = Write(
     "stop accepted",
     "compute/api.py:2863",
     {"task_state": "powering-off", "progress": 0},
-    None,
+    (None,),
+    **_begins("stop", "active", "error"),
 )
-STOPPED: Final = _guarded(
+STOPPED: Final = Write(
     "guest is off",
     "compute/manager.py:3530",
     {"vm_state": "stopped", "task_state": None, "power_state": 4},
-    "powering-off",
+    ("powering-off",),
 )
 
+API_RESIZE: Final = Write(
+    "resize accepted",
+    "compute/api.py:4460",
+    {"task_state": "resize_prep", "progress": 0},
+    (None,),
+    **_begins("resize / cold migrate", "active", "stopped"),
+)
 RESIZE: Final = (
-    _guarded(
-        "resize accepted",
-        "compute/api.py:4460",
-        {"task_state": "resize_prep", "progress": 0},
-        None,
-    ),
-    _guarded(
+    Write(
         "copies the disk",
         "compute/manager.py:6364",
         {"task_state": "resize_migrating"},
-        "resize_prep",
+        ("resize_prep",),
     ),
-    _guarded(
+    Write(
         "disk is copied",
         "compute/manager.py:6408",
         {
@@ -177,19 +175,19 @@ RESIZE: Final = (
             "compute_id": 2,
             "task_state": "resize_migrated",
         },
-        "resize_migrating",
+        ("resize_migrating",),
     ),
-    _guarded(
+    Write(
         "defines the guest",
         "compute/manager.py:6550",
         {"task_state": "resize_finish"},
-        "resize_migrated",
+        ("resize_migrated",),
     ),
-    _guarded(
+    Write(
         "guest runs",
         "compute/manager.py:6637",
         {"vm_state": "resized", "task_state": None},
-        "resize_finish",
+        ("resize_finish",),
     ),
 )
 ERROR: Final = Write(
@@ -197,20 +195,22 @@ ERROR: Final = Write(
     "compute/manager.py:776",
     {"vm_state": "error"},
     states.ANY,
-    None,
 )
 
-API_RESCUE: Final = _guarded(
+API_RESCUE: Final = Write(
     "rescue accepted",
     "compute/api.py:4951",
     {"task_state": "rescuing"},
-    None,
+    (None,),
+    **_begins("rescue", "active", "stopped", "error"),
 )
-RESCUED: Final = _guarded(
-    "rescue system runs",
-    "compute/manager.py:4916",
-    {"vm_state": "rescued", "task_state": None},
-    "rescuing",
+RESCUE: Final = (
+    Write(
+        "rescue system runs",
+        "compute/manager.py:4916",
+        {"vm_state": "rescued", "task_state": None},
+        ("rescuing",),
+    ),
 )
 
 API_EVACUATE: Final = Write(
@@ -219,34 +219,55 @@ API_EVACUATE: Final = Write(
     "compute/api.py:5747",
     {"task_state": "rebuilding"},
     states.ANY,
-    {"expected_vm_state": "active", "expected_task_state": None},
+    **_begins(
+        "evacuate",
+        "active",
+        "stopped",
+        "error",
+        task_state=states.Not(
+            "rebuilding",
+            "rebuild_block_device_mapping",
+            "rebuild_spawning",
+            "deleting",
+            "soft-deleting",
+        ),
+    ),
 )
 EVACUATE: Final = (
-    _guarded(
+    Write(
         "rebuild starts",
         "compute/manager.py:4197",
         {"power_state": 0, "task_state": "rebuilding"},
-        "rebuilding",
+        ("rebuilding",),
     ),
-    _guarded(
+    Write(
         "maps block devices",
         "compute/manager.py:3866",
         {"task_state": "rebuild_block_device_mapping"},
-        "rebuilding",
+        ("rebuilding",),
     ),
-    _guarded(
+    Write(
         "starts the guest",
         "compute/manager.py:3871",
         {"task_state": "rebuild_spawning"},
-        "rebuild_block_device_mapping",
+        ("rebuild_block_device_mapping",),
     ),
-    _guarded(
+    Write(
         "guest runs",
         "compute/manager.py:4287",
         {"vm_state": "active", "task_state": None, "power_state": 1},
-        "rebuild_spawning",
+        ("rebuild_spawning",),
     ),
 )
+
+ACCEPTED: Final = (
+    API_DELETING,
+    API_STOP,
+    API_RESIZE,
+    API_RESCUE,
+    API_EVACUATE,
+)
+"""The claims: what nova-api writes when it accepts an action of the map."""
 
 DELETE_ACCEPTED: Final = frozenset({API_DESTROY.did, API_DELETING.did})
 """What is written down when the user is told that the server will go."""

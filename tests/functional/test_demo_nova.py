@@ -2,7 +2,6 @@
 """The direct mode sends what Nova sends: nothing is rigged."""
 
 from collections.abc import Iterator
-import contextlib
 import json
 import pathlib
 import re
@@ -15,6 +14,7 @@ from sqlalchemy import event
 
 from nova_db_states import exceptions
 from nova_db_states import states
+from nova_db_states.demo import direct
 from nova_db_states.demo import saves
 from nova_db_states.demo import writes
 from tests.resources import rows
@@ -162,7 +162,7 @@ def _through_nova(
 def _through_the_demo(
     url: str, uuids: list[str]
 ) -> list[tuple[str, list[tuple[str, ...]]]]:
-    way = saves.DirectSaves(url, contextlib.nullcontext())
+    way = direct.DirectSaves(url, None)
     recorder = _Recorder(way.context.db_connection.writer.get_engine())
     cases = []
 
@@ -178,19 +178,19 @@ def _through_the_demo(
     server = _server(way, uuids[0])
     for values, expected in _SAVES:
         nova = states.ANY if expected is None else tuple(expected)
-        play(way.write, server, saves.Write("", "", values, nova, None))
-    nothing = saves.Write("", "", {}, states.ANY, None)
+        play(way.write, server, saves.Write("", "", values, nova))
+    nothing = saves.Write("", "", {}, states.ANY)
     for uuid in uuids[1:3]:
         play(way.destroy, _server(way, uuid), nothing)
     late = _server(way, uuids[3])
-    moved = saves.Write("", "", {"host": "c9"}, states.ANY, None)
+    moved = saves.Write("", "", {"host": "c9"}, states.ANY)
     way.write(_server(way, uuids[3]), moved)
     play(way.destroy, late, nothing)
-    way.context.close()
+    way.close()
     return cases
 
 
-def _server(way: saves.DirectSaves, uuid: str) -> saves.Server:
+def _server(way: direct.DirectSaves, uuid: str) -> saves.Server:
     row = way.read(uuid)
     assert row is not None
     return saves.Server(uuid, row)
@@ -219,16 +219,17 @@ def test_direct_saves_are_novas(cell_url: str, cell_engine: sa.Engine) -> None:
     assert demo == nova
 
 
-def _writes() -> Iterator[saves.Write]:
-    for found in vars(writes).values():
-        for each in found if isinstance(found, tuple) else (found,):
-            if isinstance(each, saves.Write):
-                yield each
+def _writes() -> list[saves.Write]:
+    found = {
+        each.source: each
+        for value in vars(writes).values()
+        for each in (value if isinstance(value, tuple) else (value,))
+        if isinstance(each, saves.Write)
+    }
+    return list(found.values())
 
 
-@pytest.mark.parametrize(
-    "write", list(_writes()), ids=lambda write: write.source
-)
+@pytest.mark.parametrize("write", _writes(), ids=lambda write: write.source)
 def test_write_stands_in_novas_source(write: saves.Write) -> None:
     """Each write is where it says, guarded there or not as it says."""
     nova_venvs.ensure(schema.NEWEST)
