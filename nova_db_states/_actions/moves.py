@@ -15,7 +15,6 @@ from nova_db_states import states
 from nova_db_states.machine import notation
 
 __all__ = [
-    "Ambiguous",
     "Move",
     "Span",
     "State",
@@ -31,10 +30,6 @@ Span = frozenset[State]
 # "Not deleting" says more to a reader than the other 42 names, and admits
 # what a later Nova may invent, as the notation's "!" does.
 _FEW: Final = 5
-
-
-class Ambiguous(Exception):
-    """More than one state is declared; ``args[0]`` has them."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -97,33 +92,30 @@ def _expectation(
 def leading(changes: Mapping[State, State]) -> tuple[Move, ...]:
     """Make the updates that lead each of some states to its next.
 
-    :param changes: a state to the one that it becomes, all with one task
+    :param changes: a state to the one that it becomes
     :returns: as few updates as the guards allow; they exclude each other
     """
     # Where every source keeps its vm_state, it is not written at all: one
     # update serves them all.
-    landing: dict[str | None, dict[State, State]] = {}
+    landing: dict[State, dict[State, State]] = {}
     for source, target in changes.items():
-        landing.setdefault(target.vm_state, {})[source] = target
-    kept: dict[State, State] = {}
-    written: list[tuple[dict[str, str | None], dict[State, State]]] = []
-    for vm_state, group in landing.items():
-        if all(source.vm_state == vm_state for source in group):
-            kept.update(group)
-        else:
-            written.append(({"vm_state": vm_state}, group))
-    if kept:
-        written.insert(0, ({}, kept))
+        landing.setdefault(target, {})[source] = target
+    groups: dict[tuple[tuple[str, str | None], ...], dict[State, State]] = {}
+    for target, group in landing.items():
+        values: dict[str, str | None] = {"task_state": target.task_state}
+        if any(source.vm_state != target.vm_state for source in group):
+            values["vm_state"] = target.vm_state
+        groups.setdefault(tuple(values.items()), {}).update(group)
     return tuple(
         Move(
-            expected_vm,
-            expected_task,
-            {**values, "task_state": next(iter(group.values())).task_state},
+            vm_state,
+            task_state,
+            dict(written),
             sources,
             frozenset(group[source] for source in sources),
         )
-        for values, group in written
-        for expected_vm, expected_task, sources in guards_of(group)
+        for written, group in groups.items()
+        for vm_state, task_state, sources in guards_of(group)
     )
 
 
@@ -151,17 +143,17 @@ def choose(
     span: Iterable[State],
     options: Callable[[State], set[State]],
     vm_state: Any = states.ANY,
-) -> dict[State, State]:
+) -> tuple[dict[State, State], Span]:
     """Decide what each of some states becomes.
 
     :param span: the states
     :param options: gives what a state may become
     :param vm_state: the ``vm_state`` after, ``ANY`` where it is not said
-    :returns: the states that may become something, each with what
-    :raises Ambiguous: a state may become more than one
+    :returns: the states that become one other, each with that; and what there
+        is to choose from for the states that may become several
     """
     chosen = {}
-    open_: set[State] = set()
+    several: set[State] = set()
     for state in span:
         found = {
             target
@@ -169,9 +161,7 @@ def choose(
             if vm_state in (states.ANY, target.vm_state)
         }
         if len(found) > 1:
-            open_ |= found
+            several |= found
         elif found:
             chosen[state] = found.pop()
-    if open_:
-        raise Ambiguous(tuple(sorted(open_, key=str)))
-    return chosen
+    return chosen, frozenset(several)

@@ -208,10 +208,10 @@ class Plan:
         :returns: the states on the way, one or two; none where the state is
             the end already; ``None`` where no way is declared
         """
-        wanted = [self.action.on_failure] if self.action.on_failure else []
+        wanted = [self.action.on_failure, _GIVEN_BACK]
         if untouched:
-            wanted.insert(0, _GIVEN_BACK)
-        for text in dict.fromkeys(wanted):
+            wanted.reverse()
+        for text in filter(None, dict.fromkeys(wanted)):
             goal = set(notation.parse(f"* / * -> {text}").targets(before))
             way = self._way(before, goal)
             if way is not None:

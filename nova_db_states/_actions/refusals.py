@@ -57,12 +57,11 @@ def is_refusal(
     :param error: whatever was raised
     :param instance_uuid: the instance, canonical
     :param held: the states that the writer may have set
-    :returns: whether the row is gone, or was found in another state
+    :returns: whether the row was found in another state
     """
-    if not isinstance(error, exceptions.InstanceError):
-        return False
-    if error.instance_uuid != instance_uuid:
-        return False
-    if isinstance(error, exceptions.InstanceUpdateConflict):
-        return error.state is not None and error.state not in held
-    return isinstance(error, exceptions.InstanceNotFound)
+    return (
+        isinstance(error, exceptions.InstanceUpdateConflict)
+        and error.instance_uuid == instance_uuid
+        and error.state is not None
+        and error.state not in held
+    )

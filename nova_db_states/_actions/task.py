@@ -6,7 +6,7 @@ by then, and its steps guard ``task_state`` alone. Here whatever another actor
 did meanwhile stops the worker, and is never overwritten.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 import types
 from typing import Any, Self
 import uuid
@@ -64,24 +64,26 @@ def task(
     choices: tuple[moves.Move, ...] = ()
     if not entered:
         found = plan.entering(wanted)
-        try:
-            choices = moves.leading(
-                moves.choose(found, lambda state: found[state])
-            )
-        except moves.Ambiguous as open_:
+        changes, several = moves.choose(found, lambda state: found[state])
+        if several:
             raise exceptions.InvalidRequest(
                 f"The step of {plan.name!r} to {wanted!r} may lead to "
-                f"{' or '.join(map(str, open_.args[0]))}. Enter the task "
-                f"before it, and call step() with a vm_state."
-            ) from None
-        if not choices:
+                f"{_or(several)}. Enter the task before it, and call step() "
+                f"with a vm_state."
+            )
+        if not changes:
             raise exceptions.InvalidRequest(
                 f"{wanted!r} is no step of {plan.name!r}. Its tasks are "
                 f"{', '.join(plan.tasks()) or 'none'}."
             )
+        choices = moves.leading(changes)
     return Task(
         context, columns.canonical_uuid(instance_uuid), plan, entered, choices
     )
+
+
+def _or(found: Iterable[moves.State]) -> str:
+    return " or ".join(sorted(map(str, found)))
 
 
 def _action(task_state: str | None) -> str:
@@ -344,17 +346,20 @@ class Task:
         """Find the updates that lead from what is held to what is wanted."""
         if vm_state is not states.ANY:
             vm_state = columns.value("vm_state", vm_state)
-        try:
-            changes = moves.choose(self._holding.states, options, vm_state)
-        except moves.Ambiguous as open_:
+        held = self._holding
+        changes, several = moves.choose(held.states, options, vm_state)
+        if changes and len(changes) < len(held.states):
+            # It depends on which state it is.
+            held.learn()
+            changes, several = moves.choose(held.states, options, vm_state)
+        if several:
             raise self._not_allowed(
-                f"leads {where} in several ways: "
-                f"{' or '.join(map(str, open_.args[0]))}. Say which one it is "
-                f"with vm_state=",
-                open_.args[0],
-            ) from None
+                f"leads {where} in several ways: {_or(several)}. Say which "
+                f"one it is with vm_state=",
+                tuple(sorted(several, key=str)),
+            )
         if not changes:
-            declared = self._plan.following(self._holding.states)
+            declared = self._plan.following(held.states)
             raise self._not_allowed(
                 f"does not lead {where}. Declared are: "
                 f"{', '.join(map(str, declared)) or 'none'}. Call hand_over() "

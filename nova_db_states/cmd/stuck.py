@@ -24,8 +24,9 @@ class Stuck(walk.DbLister):
 
     Each state that passes has its time in the map (map show STATE); what has
     been in one for longer, since its last sign of life, is probably nobody's
-    work any more. The clock is that of each database. Nothing is changed:
-    look at the host, then ask for one of the actions that are allowed.
+    work any more. The clock is that of each database, and times are in UTC.
+    Nothing is changed: look at the host, then ask for one of the actions that
+    are allowed.
 
     Exit code 1: there are such servers.
     """

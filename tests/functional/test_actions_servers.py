@@ -279,6 +279,37 @@ def test_a_failure_admits_both_sides_of_a_lost_answer(
     assert actors.state_of(mariadb_engine, instance) == ("active", None)
 
 
+@pytest.mark.parametrize("task_state", ["resize_prep", "resize_migrating"])
+def test_a_failure_in_two_steps_admits_both_sides_too(
+    mariadb_context: api.CellContext,
+    mariadb_engine: sa.Engine,
+    task_state: str,
+) -> None:
+    """Each side has a way of its own, by way of error and its own task."""
+    instance = actors.insert(mariadb_engine, task_state="resize_prep")
+
+    def lose() -> None:
+        with actions.task(
+            mariadb_context,
+            instance,
+            "resize_prep",
+            action="resize / cold migrate",
+        ) as work:
+            try:
+                with lost_answers.lost_after(WRITE):
+                    work.step("resize_migrating")
+            finally:
+                # As if the server had never got it, or as it is.
+                api.instance_update(
+                    mariadb_context, instance, {"task_state": task_state}
+                )
+
+    with pytest.raises(exceptions.UnknownUpdateOutcome) as caught:
+        lose()
+    assert not hasattr(caught.value, "__notes__")
+    assert actors.state_of(mariadb_engine, instance) == ("error", None)
+
+
 def test_no_failure_is_written_over_an_end_whose_answer_is_lost(
     mariadb_context: api.CellContext, mariadb_engine: sa.Engine
 ) -> None:

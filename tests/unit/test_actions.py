@@ -234,6 +234,20 @@ def test_what_was_claimed_is_not_dirty(cell: Cell) -> None:
     assert instance.changed == {"display_name"}
 
 
+def test_a_body_that_finds_nothing(cell: Cell) -> None:
+    """It looked in another place: the claim is given back all the same."""
+    instance = cell.insert()
+    missing = exceptions.InstanceNotFound("m", instance_uuid=instance)
+
+    def fail() -> None:
+        raise missing
+
+    with pytest.raises(exceptions.InstanceNotFound) as caught:
+        actors.API().stop(cell.context, instance, fail)
+    assert caught.value is missing
+    assert cell.state(instance) == ("active", None)
+
+
 def test_an_instance_that_cannot_be_told(cell: Cell) -> None:
     """The claim is given back where the body could not run."""
     instance = types.MappingProxyType({"uuid": cell.insert()})
