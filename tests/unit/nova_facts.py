@@ -6,7 +6,7 @@ import csv
 import dataclasses
 import functools
 import pathlib
-from typing import Final
+from typing import Final, NamedTuple
 
 from nova_db_states.machine import atlas
 from nova_db_states.machine import model
@@ -27,6 +27,11 @@ __all__ = [
 _DATA: Final = pathlib.Path(__file__).parents[1] / "data"
 
 _UPDATE: Final = "ComputeManager._instance_update"
+_OF_OTHERS: Final = frozenset(
+    {model.Kind.PERIODIC, model.Kind.EVENT, model.Kind.START_UP}
+)
+"""What gives up actions of others."""
+
 _ERROR: Final = "ComputeManager._set_instance_obj_error_state"
 _ROLLBACK: Final = "ComputeManager._error_out_instance_on_exception"
 _HELPERS: Final = {
@@ -83,8 +88,9 @@ class Written:
     :ivar to_task: the same
     :ivar expected: the ``task_state`` values that Nova itself expects; empty
         for no expectation
-    :ivar found: where a write starts that has none and is no failure; empty
-        where that is open
+    :ivar found: the states that it may start from; empty for a failure of
+        the action itself, which may come at any step
+    :ivar wrong: the states that it starts from and should not
     """
 
     function: str
@@ -95,20 +101,29 @@ class Written:
     to_task: frozenset[str | None] | None
     expected: frozenset[str | None]
     found: frozenset[notation.State]
+    wrong: frozenset[notation.State]
 
     def __str__(self) -> str:
         return f"{self.function} {self.via} {self.event}s " + (
             " / ".join(map(_shown, (self.to_vm, self.to_task)))
         )
 
-    def is_of(self, write: model.Write) -> bool:
-        """Say whether a declared write is this one."""
+    def fits(self, write: model.Write) -> int:
+        """Say how well a declared write fits: 0 for not, 2 for exactly.
+
+        To leave a column as it is and to write what it holds are the same.
+        """
+        if (write.nova, write.via, write.event, write.releases) != (
+            self.function,
+            self.via,
+            self.event,
+            self.releases,
+        ):
+            return 0
         change = write.change
-        return (
-            (write.nova, write.via, write.event, write.releases)
-            == (self.function, self.via, self.event, self.releases)
-            and _same(self.to_vm, change.to_vm, change.from_vm)
-            and _same(self.to_task, change.to_task, change.from_task)
+        return min(
+            _fits(self.to_vm, change.to_vm, change.from_vm),
+            _fits(self.to_task, change.to_task, change.from_task),
         )
 
 
@@ -118,21 +133,16 @@ def _shown(values: frozenset[str | None] | None) -> str:
     return "|".join(sorted(one or "NULL" for one in values))
 
 
-def _same(
+def _fits(
     read: frozenset[str | None] | None,
     written: notation.Values | None,
     before: notation.Values,
-) -> bool:
-    """Say whether a declaration writes what was read.
-
-    To leave a column as it is and to write what it holds are the same.
-    """
-    kept = frozenset(before) if len(set(before)) == 1 else None
-    if written is None:
-        return read is None or read == kept
-    return read == frozenset(written) or (
-        read is None and frozenset(written) == kept
-    )
+) -> int:
+    said = None if written is None else frozenset(written)
+    if read == said:
+        return 2
+    kept = {None, frozenset(before)} if len(set(before)) == 1 else {None}
+    return int({read, said} <= kept)
 
 
 @functools.cache
@@ -178,6 +188,7 @@ def writes() -> tuple[Written, ...]:
             _values(row["to_task"]),
             _values(row["expected_task"]) or frozenset(),
             pairs(row["found"]),
+            pairs(row["wrong"]),
         )
         for row in _rows("nova_writes.csv")
     )
@@ -223,10 +234,11 @@ def problems(
     """
     known = list(actions)
     yield from _starts_apart(known, functions)
-    declared: dict[str, list[model.Write]] = {}
+    declared: dict[str, list[_Declared]] = {}
     for action in known:
         for write in action.writes:
-            declared.setdefault(write.nova, []).append(write)
+            each = _Declared(action.kind, write)
+            declared.setdefault(write.nova, []).append(each)
     read: dict[str, list[Written]] = {}
     for row in writes():
         read.setdefault(row.function, []).append(row)
@@ -235,6 +247,23 @@ def problems(
             yield from _writes_apart(
                 declared.get(function, []), read.get(function, [])
             )
+
+
+class _Declared(NamedTuple):
+    kind: model.Kind
+    write: model.Write
+
+    @property
+    def sources(self) -> frozenset[notation.State]:
+        return pairs(self.write.change.text.partition("->")[0])
+
+    @property
+    def is_own_failure(self) -> bool:
+        """Whether it gives up an action that a user asked for."""
+        return (
+            self.write.path is model.Path.FAILURE
+            and self.kind not in _OF_OTHERS
+        )
 
 
 def _starts_apart(
@@ -258,30 +287,39 @@ def _starts_apart(
 
 
 def _writes_apart(
-    declared: list[model.Write], read: list[Written]
+    declared: list[_Declared], read: list[Written]
 ) -> Iterator[str]:
-    for write in declared:
-        if not any(row.is_of(write) for row in read):
-            yield f"{write.nova} {write.via}: does not write {write.change}"
-    for row in read:
-        group = [write for write in declared if row.is_of(write)]
+    groups: dict[Written, list[_Declared]] = {row: [] for row in read}
+    for each in declared:
+        best = max(read, key=lambda row: row.fits(each.write), default=None)
+        if best is None or not best.fits(each.write):
+            yield f"{each.write.nova}: does not write {each.write.change}"
+        else:
+            groups[best].append(each)
+    for row, group in groups.items():
         if not group:
             yield f"{row}: is not declared"
         expected = frozenset[str | None]().union(
-            *(one.change.from_task for one in group if one.guarded)
-        )
-        if row.event is model.Event.UPDATE and expected != row.expected:
-            yield f"{row}: expects {_shown(row.expected)}"
-        found = frozenset[notation.State]().union(
             *(
-                pairs(one.change.text.partition("->")[0])
-                for one in group
-                if one.path is model.Path.SUCCESS
-                and not one.defect
-                and (not one.guarded or one.event is not model.Event.UPDATE)
+                write.change.from_task
+                for _, write in group
+                if write.guarded and write.event is model.Event.UPDATE
             )
         )
-        if found != row.found:
+        if expected != row.expected:
+            yield f"{row}: expects {_shown(row.expected)}"
+        found, wrong = (
+            frozenset[notation.State]().union(
+                *(
+                    each.sources
+                    for each in group
+                    if bool(each.write.defect) is defect
+                    and (defect or not each.is_own_failure)
+                )
+            )
+            for defect in (False, True)
+        )
+        if (found, wrong) != (row.found, row.wrong):
             yield f"{row}: starts elsewhere"
 
 
