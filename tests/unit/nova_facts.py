@@ -6,7 +6,7 @@ import csv
 import dataclasses
 import functools
 import pathlib
-from typing import Final, NamedTuple
+from typing import Final
 
 from nova_db_states.machine import atlas
 from nova_db_states.machine import model
@@ -27,11 +27,6 @@ __all__ = [
 _DATA: Final = pathlib.Path(__file__).parents[1] / "data"
 
 _UPDATE: Final = "ComputeManager._instance_update"
-_OF_OTHERS: Final = frozenset(
-    {model.Kind.PERIODIC, model.Kind.EVENT, model.Kind.START_UP}
-)
-"""What gives up actions of others."""
-
 _ERROR: Final = "ComputeManager._set_instance_obj_error_state"
 _ROLLBACK: Final = "ComputeManager._error_out_instance_on_exception"
 _HELPERS: Final = {
@@ -88,8 +83,7 @@ class Written:
     :ivar to_task: the same
     :ivar expected: the ``task_state`` values that Nova itself expects; empty
         for no expectation
-    :ivar found: the states that it may start from; empty for a failure of
-        the action itself, which may come at any step
+    :ivar found: the states that it may start from
     :ivar wrong: the states that it starts from and should not
     """
 
@@ -234,11 +228,10 @@ def problems(
     """
     known = list(actions)
     yield from _starts_apart(known, functions)
-    declared: dict[str, list[_Declared]] = {}
+    declared: dict[str, list[model.Write]] = {}
     for action in known:
         for write in action.writes:
-            each = _Declared(action.kind, write)
-            declared.setdefault(write.nova, []).append(each)
+            declared.setdefault(write.nova, []).append(write)
     read: dict[str, list[Written]] = {}
     for row in writes():
         read.setdefault(row.function, []).append(row)
@@ -247,23 +240,6 @@ def problems(
             yield from _writes_apart(
                 declared.get(function, []), read.get(function, [])
             )
-
-
-class _Declared(NamedTuple):
-    kind: model.Kind
-    write: model.Write
-
-    @property
-    def sources(self) -> frozenset[notation.State]:
-        return pairs(self.write.change.text.partition("->")[0])
-
-    @property
-    def is_own_failure(self) -> bool:
-        """Whether it gives up an action that a user asked for."""
-        return (
-            self.write.path is model.Path.FAILURE
-            and self.kind not in _OF_OTHERS
-        )
 
 
 def _starts_apart(
@@ -287,23 +263,24 @@ def _starts_apart(
 
 
 def _writes_apart(
-    declared: list[_Declared], read: list[Written]
+    declared: list[model.Write], read: list[Written]
 ) -> Iterator[str]:
-    groups: dict[Written, list[_Declared]] = {row: [] for row in read}
-    for each in declared:
-        best = max(read, key=lambda row: row.fits(each.write), default=None)
-        if best is None or not best.fits(each.write):
-            yield f"{each.write.nova}: does not write {each.write.change}"
+    groups: dict[Written, list[model.Write]] = {row: [] for row in read}
+    for write in declared:
+        best, fits = None, 0
+        for row in read:
+            if row.fits(write) > fits:
+                best, fits = row, row.fits(write)
+        if best is None:
+            yield f"{write.nova}: does not write {write.change}"
         else:
-            groups[best].append(each)
+            groups[best].append(write)
     for row, group in groups.items():
-        if not group:
-            yield f"{row}: is not declared"
         expected = frozenset[str | None]().union(
             *(
-                write.change.from_task
-                for _, write in group
-                if write.guarded and write.event is model.Event.UPDATE
+                one.change.from_task
+                for one in group
+                if one.guarded and one.event is model.Event.UPDATE
             )
         )
         if expected != row.expected:
@@ -311,10 +288,9 @@ def _writes_apart(
         found, wrong = (
             frozenset[notation.State]().union(
                 *(
-                    each.sources
-                    for each in group
-                    if bool(each.write.defect) is defect
-                    and (defect or not each.is_own_failure)
+                    pairs(one.change.text.partition("->")[0])
+                    for one in group
+                    if bool(one.defect) is defect
                 )
             )
             for defect in (False, True)
