@@ -10,6 +10,7 @@ counted from the start of the race.
 from collections.abc import Iterator, Sequence
 import contextlib
 import dataclasses
+import logging
 from multiprocessing import connection as mp_connection
 import os
 import signal
@@ -292,6 +293,9 @@ def main(
     """
     # Ctrl-C reaches every process of the terminal; the parent decides.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # The accounts say what happened. What the library logs about a loser
+    # would come to the terminal from every process, between the lines.
+    logging.getLogger("nova_db_states").addHandler(logging.NullHandler())
     ready = Account(-1, 0)
     ways = {}
     try:

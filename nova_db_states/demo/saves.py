@@ -188,32 +188,30 @@ class Saves(Protocol):
         """Mark the row as deleted, or raise why not."""
 
 
+_READ: Final = sa.select(
+    _T.c.id, _T.c.vm_state, _T.c.task_state, _T.c.host, _T.c.deleted
+).where(_T.c.uuid == sa.bindparam("uuid"))
+
+
 class Base(abc.ABC):
     """What connects and reads, the same for both."""
 
     def __init__(self, url: str, turn: Turn) -> None:
         self.context: Any = api.connect(url)
         # Who only reads waits for nobody.
-        self._reading: Any = api.connect(url)
+        self._reading = sa.create_engine(url, hide_parameters=True)
         if turn is not None:
             _take_turns(self.context.db_connection.writer.get_engine(), turn)
 
     def close(self) -> None:
         """Close what is open."""
         self.context.close()
-        self._reading.close()
+        self._reading.dispose()
 
     def read(self, uuid: str) -> Row | None:
         """Read a row as it is now, in a transaction of its own."""
-        select = sa.select(
-            _T.c.id,
-            _T.c.vm_state,
-            _T.c.task_state,
-            _T.c.host,
-            _T.c.deleted,
-        ).where(_T.c.uuid == uuid)
-        with self._reading.begin() as connection:
-            found = connection.execute(select).one_or_none()
+        with self._reading.connect() as connection:
+            found = connection.execute(_READ, {"uuid": uuid}).one_or_none()
         return None if found is None else Row(*found)
 
     def warm_up(self) -> None:
@@ -239,6 +237,6 @@ def _take_turns(engine: sa.Engine, turn: synchronize.Lock) -> None:
     def _take(*_: Any) -> None:
         turn.acquire()
 
-    @event.listens_for(engine, "checkin")
+    @event.listens_for(engine, "checkin")  # codespell:ignore checkin
     def _give(*_: Any) -> None:
         turn.release()
