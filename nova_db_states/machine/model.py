@@ -72,6 +72,10 @@ class Write:
         bound
     :ivar defect: why nobody may do this although Nova does; empty for what
         is right
+    :ivar reserved: whether nobody but the action itself may do this, so that
+        it counts only where the action is asked for by name
+    :ivar dirty: whether it writes, beside its own, what an earlier save was
+        refused and left in the object
     """
 
     change: notation.Change
@@ -84,6 +88,8 @@ class Write:
     guarded: bool = True
     releases: tuple[int | None, int | None] = (None, None)
     defect: str = ""
+    reserved: bool = False
+    dirty: bool = False
 
     def is_in(self, release: int) -> bool:
         """Say whether a Nova release has this write."""
@@ -192,6 +198,8 @@ def step(
     event: Event = Event.UPDATE,
     releases: tuple[int | None, int | None] = (None, None),
     defect: str = "",
+    reserved: bool = False,
+    dirty: bool = False,
 ) -> Write:
     """Declare a write on the way to success; the first is the claim.
 
@@ -204,6 +212,8 @@ def step(
     :param event: as in :class:`Write`
     :param releases: as in :class:`Write`
     :param defect: as in :class:`Write`
+    :param reserved: as in :class:`Write`
+    :param dirty: as in :class:`Write`
     :returns: the write
     :raises InvalidMap: ``change`` is not in the notation
     """
@@ -218,6 +228,8 @@ def step(
         guarded,
         releases,
         defect,
+        reserved,
+        dirty,
     )
 
 
@@ -231,6 +243,8 @@ def fails(
     when: str = "",
     releases: tuple[int | None, int | None] = (None, None),
     defect: str = "",
+    reserved: bool = False,
+    dirty: bool = False,
 ) -> Write:
     """Declare a write that gives the action up.
 
@@ -244,6 +258,8 @@ def fails(
     :param when: as in :class:`Write`
     :param releases: as in :class:`Write`
     :param defect: as in :class:`Write`
+    :param reserved: as in :class:`Write`
+    :param dirty: as in :class:`Write`
     :returns: the write
     :raises InvalidMap: ``change`` is not in the notation
     """
@@ -258,6 +274,8 @@ def fails(
         guarded,
         releases,
         defect,
+        reserved,
+        dirty,
     )
 
 
