@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Declarations that are wrong by one thing, made from those that are right."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 import dataclasses
 from typing import Final
 
 from nova_db_states.machine import model
 from nova_db_states.machine import notation
 
-__all__ = ["Mutant", "of_action", "of_write"]
+__all__ = ["Mutant", "all_of", "of_action", "of_write"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,6 +34,14 @@ class Mutant:
             if self.before.via:
                 where += f" through {self.before.via}"
         return f"{self.action.name}{where}: {self.what}"
+
+
+def all_of(actions: Iterable[model.Action]) -> Iterator[Mutant]:
+    """Make every mutant of some actions, in a fixed order."""
+    for action in actions:
+        yield from of_action(action)
+        for number in range(len(action.writes)):
+            yield from of_write(action, number)
 
 
 def of_action(action: model.Action) -> Iterator[Mutant]:

@@ -85,6 +85,7 @@ class Written:
         for no expectation
     :ivar found: the states that it may start from
     :ivar wrong: the states that it starts from and should not
+    :ivar actions: the names of the actions that it is part of
     """
 
     function: str
@@ -96,28 +97,33 @@ class Written:
     expected: frozenset[str | None]
     found: frozenset[notation.State]
     wrong: frozenset[notation.State]
+    actions: frozenset[str]
 
     def __str__(self) -> str:
         return f"{self.function} {self.via} {self.event}s " + (
             " / ".join(map(_shown, (self.to_vm, self.to_task)))
         )
 
-    def fits(self, write: model.Write) -> int:
-        """Say how well a declared write fits: 0 for not, 2 for exactly.
-
-        To leave a column as it is and to write what it holds are the same.
-        """
-        if (write.nova, write.via, write.event, write.releases) != (
+    def is_of(self, action: str, write: model.Write) -> bool:
+        """Say whether a declared write of an action is this one."""
+        change = write.change
+        guarded = write.guarded and write.event is model.Event.UPDATE
+        return action in self.actions and (
             self.function,
             self.via,
             self.event,
             self.releases,
-        ):
-            return 0
-        change = write.change
-        return min(
-            _fits(self.to_vm, change.to_vm, change.from_vm),
-            _fits(self.to_task, change.to_task, change.from_task),
+            self.to_vm,
+            self.to_task,
+            bool(self.expected),
+        ) == (
+            write.nova,
+            write.via,
+            write.event,
+            write.releases,
+            None if change.to_vm is None else frozenset(change.to_vm),
+            None if change.to_task is None else frozenset(change.to_task),
+            guarded,
         )
 
 
@@ -125,18 +131,6 @@ def _shown(values: frozenset[str | None] | None) -> str:
     if values is None:
         return "="
     return "|".join(sorted(one or "NULL" for one in values))
-
-
-def _fits(
-    read: frozenset[str | None] | None,
-    written: notation.Values | None,
-    before: notation.Values,
-) -> int:
-    said = None if written is None else frozenset(written)
-    if read == said:
-        return 2
-    kept = {None, frozenset(before)} if len(set(before)) == 1 else {None}
-    return int({read, said} <= kept)
 
 
 @functools.cache
@@ -183,6 +177,7 @@ def writes() -> tuple[Written, ...]:
             _values(row["expected_task"]) or frozenset(),
             pairs(row["found"]),
             pairs(row["wrong"]),
+            frozenset(row["actions"].split(";")),
         )
         for row in _rows("nova_writes.csv")
     )
@@ -217,6 +212,9 @@ def _rows(name: str) -> list[dict[str, str]]:
         return list(csv.DictReader(table))
 
 
+_Declared = tuple[str, model.Write]
+
+
 def problems(
     actions: Iterable[model.Action], functions: Collection[str] | None = None
 ) -> Iterator[str]:
@@ -228,10 +226,11 @@ def problems(
     """
     known = list(actions)
     yield from _starts_apart(known, functions)
-    declared: dict[str, list[model.Write]] = {}
+    declared: dict[str, list[_Declared]] = {}
     for action in known:
         for write in action.writes:
-            declared.setdefault(write.nova, []).append(write)
+            each = (action.name, write)
+            declared.setdefault(write.nova, []).append(each)
     read: dict[str, list[Written]] = {}
     for row in writes():
         read.setdefault(row.function, []).append(row)
@@ -263,40 +262,33 @@ def _starts_apart(
 
 
 def _writes_apart(
-    declared: list[model.Write], read: list[Written]
+    declared: list[_Declared], read: list[Written]
 ) -> Iterator[str]:
-    groups: dict[Written, list[model.Write]] = {row: [] for row in read}
-    for write in declared:
-        best, fits = None, 0
-        for row in read:
-            if row.fits(write) > fits:
-                best, fits = row, row.fits(write)
-        if best is None:
-            yield f"{write.nova}: does not write {write.change}"
-        else:
-            groups[best].append(write)
-    for row, group in groups.items():
-        expected = frozenset[str | None]().union(
-            *(
-                one.change.from_task
-                for one in group
-                if one.guarded and one.event is model.Event.UPDATE
-            )
-        )
-        if expected != row.expected:
-            yield f"{row}: expects {_shown(row.expected)}"
-        found, wrong = (
-            frozenset[notation.State]().union(
-                *(
-                    pairs(one.change.text.partition("->")[0])
-                    for one in group
-                    if bool(one.defect) is defect
+    for name, write in declared:
+        if not any(row.is_of(name, write) for row in read):
+            yield f"{write.nova}: does not write {write.change} for {name}"
+    for row in read:
+        for name in row.actions:
+            group = [
+                write
+                for action, write in declared
+                if action == name and row.is_of(name, write)
+            ]
+            found, wrong = (
+                frozenset[notation.State]().union(
+                    *(
+                        pairs(one.change.text.partition("->")[0])
+                        for one in group
+                        if bool(one.defect) is defect
+                    )
                 )
+                for defect in (False, True)
             )
-            for defect in (False, True)
-        )
-        if (found, wrong) != (row.found, row.wrong):
-            yield f"{row}: starts elsewhere"
+            if (found, wrong) != (row.found, row.wrong):
+                yield f"{row}: starts elsewhere for {name}"
+        tasks = {state.task_state for state in row.found | row.wrong}
+        if row.expected and not tasks <= row.expected:
+            yield f"{row}: expects {_shown(row.expected)}"
 
 
 def edges_of(
