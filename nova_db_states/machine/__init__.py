@@ -32,9 +32,12 @@ __all__ = [
     "Write",
     "action",
     "allowed_actions",
+    "defects",
     "describe",
+    "entering",
     "gaps",
     "is_allowed",
+    "leaving",
     "max_age_s",
     "path",
     "power_rule",
@@ -61,6 +64,9 @@ Transition = model.Transition
 Write = model.Write
 action = queries.action
 allowed_actions = queries.allowed_actions
+defects = queries.defects
+entering = queries.entering
+leaving = queries.leaving
 describe = queries.describe
 gaps = queries.gaps
 is_allowed = queries.is_allowed

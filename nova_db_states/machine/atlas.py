@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 import dataclasses
 from typing import Final
 
+from nova_db_states import exceptions
 from nova_db_states.machine import model
 from nova_db_states.machine import notation
 
@@ -14,11 +15,19 @@ State = notation.State
 
 OVERRIDE: Final = "reset-state"
 """The administrator's own judgement. It leads from anywhere to active or
-error, so it counts only where it is asked for by name: else everything would
-be allowed."""
+error, so its writes are reserved: else everything would be allowed."""
 
 DELETING: Final = ("deleting", "soft-deleting")
 """What a late writer must not overwrite."""
+
+_MAY_OVERWRITE: Final = {
+    "delete": DELETING,
+    "reclaim (periodic)": DELETING,
+    "soft_delete": ("soft-deleting",),
+    OVERRIDE: DELETING,
+}
+"""Who may write over a delete without looking, and over which: another
+deletion that is no weaker, and the administrator."""
 
 _OVERWRITES: Final = (
     "Nova writes this without a guard, so a delete that was accepted "
@@ -32,9 +41,10 @@ class Atlas:
 
     :ivar actions: name to declaration, in the order of declaration
     :ivar states: every state that can be reached from a boot, sorted
-    :ivar transitions: every edge that is allowed, override included
+    :ivar transitions: every edge that is allowed, reserved ones included
     :ivar defects: edges that Nova's code writes and nobody should, each with
-        the reason in ``write.defect``
+        the reason in ``write.defect``; the same two states may be an edge
+        that is allowed to another action
     """
 
     actions: dict[str, model.Action]
@@ -59,8 +69,17 @@ def build(actions: Iterable[model.Action]) -> Atlas:
 
     :param actions: what can be done
     :returns: the map, unchecked
+    :raises InvalidMap: two actions have one name
     """
-    named = {action.name: action for action in actions}
+    named: dict[str, model.Action] = {}
+    for action in actions:
+        if action.name in named:
+            problem = f"{action.name}: declared twice"
+            raise exceptions.InvalidMap(
+                f"The state map contradicts itself: {problem}.",
+                problems=(problem,),
+            )
+        named[action.name] = action
     pairs = [
         (action, write) for action in named.values() for write in action.writes
     ]
@@ -70,16 +89,12 @@ def build(actions: Iterable[model.Action]) -> Atlas:
     transitions = tuple(
         edge for a, w in allowed for edge in _edges(a, w, states)
     )
-    pairs_allowed = {
-        (edge.from_, edge.to)
-        for edge in transitions
-        if edge.action != OVERRIDE
-    }
+    declared = {(edge.action, edge.from_, edge.to) for edge in transitions}
     defects = tuple(
         edge
         for a, w in pairs
         for edge in _defects(a, w, states)
-        if (edge.from_, edge.to) not in pairs_allowed
+        if (edge.action, edge.from_, edge.to) not in declared
     )
     visible = [edge for edge in transitions if edge.to in known]
     return Atlas(
@@ -143,16 +158,17 @@ def _defects(
     """
     if write.defect:
         yield from _edges(action, write, states)
-    elif (
-        not write.guarded
-        and write.event is model.Event.UPDATE
-        and action.name != OVERRIDE
-    ):
+    elif not write.guarded and write.event is model.Event.UPDATE:
         late = dataclasses.replace(write, defect=_OVERWRITES)
+        weaker = _MAY_OVERWRITE.get(action.name, ())
         for state in states:
-            if state.task_state in DELETING:
+            if (
+                state.task_state in DELETING
+                and state.task_state not in weaker
+                and state.vm_state in write.change.from_vm
+            ):
                 for target in write.change.targets(state):
-                    if target.task_state != state.task_state:
+                    if target != state:
                         yield model.Transition(
                             state, target, action.name, late
                         )

@@ -15,6 +15,7 @@ from nova_db_states.machine import atlas
 from nova_db_states.machine import model
 from nova_db_states.machine import notation
 from nova_db_states.machine import vocabulary
+from nova_db_states.machine import wellformed
 
 __all__ = ["find", "require"]
 
@@ -140,20 +141,27 @@ def _delete_arrives(made: atlas.Atlas) -> Iterator[str]:
 
 
 def _transient_states_end(made: atlas.Atlas) -> Iterator[str]:
-    general = {"delete", "soft_delete", atlas.OVERRIDE}
     for state in made.states:
         if vocabulary.is_settled(state):
             continue
         if not any(edge.write.at_most_s for edge in made.entering[state]):
             yield f"{state}: transient, and without a maximum age"
-        way_out = any(
-            edge.write.event is model.Event.DESTROY
-            or (edge.to != state and edge.action not in general)
-            for edge in made.leaving.get(state, ())
-        )
-        in_delete = state.task_state in atlas.DELETING
-        if not way_out and not in_delete and not vocabulary.stranded(state):
+        way_out = any(map(_ends, made.leaving.get(state, ())))
+        if not way_out and not vocabulary.stranded(state):
             yield f"{state}: transient, and nothing but a delete ends it"
+
+
+def _ends(edge: model.Transition) -> bool:
+    """Say whether an edge ends what is being done, and not by a new delete."""
+    if edge.write.event is model.Event.DESTROY:
+        return True
+    if edge.action in ("delete", "soft_delete"):
+        return (
+            edge.from_.task_state in atlas.DELETING
+            and edge.path is model.Path.SUCCESS
+            and edge.to.task_state not in atlas.DELETING
+        )
+    return edge.to != edge.from_ and edge.action != atlas.OVERRIDE
 
 
 def _deletes_are_kept(made: atlas.Atlas) -> Iterator[str]:
@@ -296,16 +304,6 @@ def _the_way_goes_on(made: atlas.Atlas) -> Iterator[str]:
                 yield f"{action.name}: leads to {state} and stays there"
 
 
-def _actions_refer_to_each_other(made: atlas.Atlas) -> Iterator[str]:
-    for action in made.actions.values():
-        named = {
-            *action.overruled_by,
-            *(one for gap in action.gaps for one in gap.allowed or ()),
-        }
-        for name in sorted(named - made.actions.keys()):
-            yield f"{action.name}: there is no action {name!r}"
-
-
 def _failures_are_declared(made: atlas.Atlas) -> Iterator[str]:
     """Find running states from which giving up leads nowhere."""
     for action in made.actions.values():
@@ -370,6 +368,8 @@ _CHECKS: Final[tuple[Check, ...]] = (
     _first_steps_start_where_asked,
     _steps_follow_each_other,
     _the_way_goes_on,
-    _actions_refer_to_each_other,
+    wellformed.texts_can_be_read,
+    wellformed.facts_are_possible,
+    wellformed.actions_refer_to_each_other,
     _failures_are_declared,
 )

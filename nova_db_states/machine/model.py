@@ -179,6 +179,11 @@ class Transition:
         return self.write.path
 
     @property
+    def reserved(self) -> bool:
+        """Whether it counts only where its action is asked for by name."""
+        return self.write.reserved
+
+    @property
     def nova(self) -> str:
         """The Nova function that writes it, ``file:function``."""
         return self.write.nova

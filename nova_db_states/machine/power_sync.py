@@ -12,9 +12,9 @@ import dataclasses
 import enum
 from typing import Any, Final
 
+from nova_db_states import columns
 from nova_db_states import exceptions
 from nova_db_states import states
-from nova_db_states.machine import queries
 
 __all__ = ["POWER_RULES", "PowerRule", "PowerState", "power_rule"]
 
@@ -101,7 +101,7 @@ def power_rule(vm_state: str | None, reading: Any) -> PowerRule:
     :raises InvalidState: a ``vm_state`` that Nova does not have
     :raises InvalidRequest: a reading that Nova does not have
     """
-    at = queries.state((vm_state, None))
+    vm_state = columns.value("vm_state", vm_state)
     try:
         read = PowerState(reading)
     except ValueError:
@@ -111,7 +111,7 @@ def power_rule(vm_state: str | None, reading: Any) -> PowerRule:
             + "."
         ) from None
     for rule in POWER_RULES:
-        if at.vm_state in rule.vm_states and read in rule.readings:
+        if vm_state in rule.vm_states and read in rule.readings:
             return rule
-    held = () if at.vm_state is None else (at.vm_state,)
+    held = () if vm_state is None else (vm_state,)
     return PowerRule(held, (read,), False, "", _NOTHING)

@@ -53,16 +53,7 @@ def state(given: Any) -> State:
     :raises InvalidState: a name that Nova does not have
     :raises InvalidRequest: neither a pair nor such a text
     """
-    if isinstance(given, str):
-        names = (one.strip() for one in given.partition("/")[::2])
-        given = tuple(_none(name) for name in names)
-    try:
-        vm_state, task_state = given
-    except (TypeError, ValueError):
-        raise exceptions.InvalidRequest(
-            f"{given!r} is no state: give (vm_state, task_state), like "
-            f"('active', None), or a text like 'active / powering-off'."
-        ) from None
+    vm_state, task_state = _two(given)
     if vm_state == notation.ABSENT.vm_state and task_state is None:
         return notation.ABSENT
     return State(
@@ -71,8 +62,26 @@ def state(given: Any) -> State:
     )
 
 
-def _none(name: str) -> str | None:
-    return None if name in ("", "NULL", "None", "-") else name
+def _two(given: Any) -> tuple[Any, Any]:
+    """Take a state, or the target of a write, into its two parts."""
+    parts: Any = given
+    if isinstance(given, str):
+        # A text may name a vm_state alone.
+        vm_state, *task_states = (one.strip() for one in given.split("/"))
+        parts = [_read(vm_state), *map(_read, task_states or ["NULL"])]
+        parts = parts if vm_state else ()
+    if isinstance(parts, tuple | list) and len(parts) == len(State._fields):
+        return parts[0], parts[1]
+    raise exceptions.InvalidRequest(
+        f"{given!r} is no state: give (vm_state, task_state), like "
+        f"('active', None), or a text like 'active / powering-off'."
+    )
+
+
+def _read(name: str) -> Any:
+    if name in ("", "-", "NULL"):
+        return None
+    return states.ANY if name == notation.KEEP else name
 
 
 def action(name: str) -> model.Action:
@@ -82,14 +91,19 @@ def action(name: str) -> model.Action:
     :returns: the action
     :raises InvalidRequest: there is none of that name
     """
-    found = _MAP.actions.get(name)
-    if found is None:
+    # Whoever has no types may hand over what cannot even be a key.
+    found = _MAP.actions.get(str(name))
+    if found is None or found.name != name:
         near = difflib.get_close_matches(str(name), _MAP.actions, cutoff=0.4)
         raise exceptions.InvalidRequest(
             f"There is no action {name!r}. Did you mean one of "
-            f"{', '.join(near or _MAP.actions)}?"
+            f"{'; '.join(near or _MAP.actions)}?"
         )
     return found
+
+
+# Under a name that the parameters "action" do not hide.
+_require_action = action
 
 
 def transitions() -> tuple[model.Transition, ...]:
@@ -103,8 +117,10 @@ def transitions() -> tuple[model.Transition, ...]:
 def is_allowed(from_: Any, to: Any, *, action: str | None = None) -> bool:
     """Say whether an action may lead from one state to another at once.
 
-    ``reset-state`` leads from everywhere to active and to error, by the
-    judgement of an administrator: it counts only where ``action`` names it.
+    Some edges count only where ``action`` names theirs: ``reset-state``
+    leads from everywhere to active and to error by the judgement of an
+    administrator, and that a delete has failed is for the delete to say. A
+    write that changes neither column is an edge only where an action has it.
 
     :param from_: the state before, as for :func:`state`
     :param to: the state after
@@ -119,11 +135,9 @@ def is_allowed(from_: Any, to: Any, *, action: str | None = None) -> bool:
 
 def _leaving(before: State, name: str | None) -> Iterable[model.Transition]:
     if name is not None:
-        action(name)
+        _require_action(name)
     for edge in _edges(before):
-        if edge.action == name or (
-            name is None and edge.action != atlas.OVERRIDE
-        ):
+        if edge.action == name or (name is None and not edge.reserved):
             yield edge
 
 
@@ -139,7 +153,7 @@ def _edges(before: State) -> Iterable[model.Transition]:
 
 
 def leaving(given: Any) -> tuple[model.Transition, ...]:
-    """List the edges out of a state, those of ``reset-state`` too.
+    """List the edges out of a state, reserved ones too.
 
     :param given: as for :func:`state`
     :returns: the edges, in the order of the map
@@ -150,7 +164,7 @@ def leaving(given: Any) -> tuple[model.Transition, ...]:
 
 
 def entering(given: Any) -> tuple[model.Transition, ...]:
-    """List the edges into a state, those of ``reset-state`` too.
+    """List the edges into a state, reserved ones too.
 
     :param given: as for :func:`state`
     :returns: the edges, in the order of the map
@@ -205,21 +219,17 @@ def _begins(one: model.Action, at: State) -> bool:
 def sources(to: Any, *, action: str | None = None) -> tuple[State, ...]:
     """Find the states from which one write may lead somewhere.
 
-    :param to: the state after, as for :func:`state`; ``ANY`` for a column
-        that the write does not set
-    :param action: ask for this action alone; ``None`` for any but
-        ``reset-state``
+    :param to: the state after, as for :func:`state`; ``ANY`` (or ``=`` in a
+        text) for a column that the write does not set
+    :param action: ask for this action alone; ``None`` for every edge that is
+        not reserved
     :returns: the states, sorted
     :raises InvalidState: a name that Nova does not have
     :raises InvalidRequest: no such action, or not a pair
     """
-    try:
-        vm_state, task_state = to
-    except (TypeError, ValueError):
-        raise exceptions.InvalidRequest(
-            f"{to!r} is no target: give (vm_state, task_state), with ANY "
-            f"for a column that the write does not set."
-        ) from None
+    vm_state, task_state = _two(to)
+    if action is not None:
+        _require_action(action)
     return _sources(
         _target("vm_state", vm_state),
         _target("task_state", task_state),
@@ -266,7 +276,7 @@ def path(from_: Any, to: Any) -> tuple[model.Transition, ...] | None:
     """Find the shortest way from one state to another.
 
     Ways without a failure come first, however long; a way through a
-    deletion is the last resort, and ``reset-state`` is none.
+    deletion is the last resort, and what is reserved is none.
 
     :param from_: the state before, as for :func:`state`
     :param to: the state after
@@ -290,19 +300,23 @@ def path(from_: Any, to: Any) -> tuple[model.Transition, ...] | None:
             continue
         done.add((at, last))
         for edge in _leaving(at, None):
-            more = _cost(edge) + (0 if edge.action == last else _CHANGE)
+            more = _cost(edge) + _change(last, edge.action)
             longer = (*way, edge)
             heapq.heappush(heap, (cost + more, next(tie), edge.to, longer))
     return None
 
 
 def _cost(edge: model.Transition) -> int:
-    if edge.action in _DELETIONS:
-        return 1_000_000
     if edge.path is model.Path.FAILURE:
         return 1_000
     # What happens only sometimes is not the way that a reader expects.
     return 3 if edge.write.when else 1
+
+
+def _change(last: str | None, now: str) -> int:
+    if now in _DELETIONS and last not in _DELETIONS:
+        return 1_000_000
+    return 0 if now == last else _CHANGE
 
 
 def max_age_s(given: Any) -> int | None:

@@ -3,8 +3,8 @@
 
 from typing import Any, Final
 
+from nova_db_states import columns
 from nova_db_states import states
-from nova_db_states.machine import queries
 
 __all__ = ["reported_status"]
 
@@ -68,7 +68,8 @@ def reported_status(
     :returns: like ``SHUTOFF``; ``UNKNOWN`` where ``vm_state`` is NULL
     :raises InvalidState: a name that Nova does not have
     """
-    at = queries.state((vm_state, task_state))
-    default, others = _STATUSES.get(at.vm_state, ("UNKNOWN", {}))
+    vm_state = columns.value("vm_state", vm_state)
+    task_state = columns.value("task_state", task_state)
+    default, others = _STATUSES.get(vm_state, ("UNKNOWN", {}))
     statuses: dict[Any, str] = dict(others)
-    return statuses.get(at.task_state, default)
+    return statuses.get(task_state, default)

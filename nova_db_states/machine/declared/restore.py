@@ -114,6 +114,7 @@ RESET_STATE: Final = model.Action(
             "* / * -> active|error / NULL",
             _RESET,
             guarded=False,
+            reserved=True,
         ),
     ),
     kind=model.Kind.ADMIN,
