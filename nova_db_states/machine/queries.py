@@ -79,7 +79,7 @@ def _two(given: Any) -> tuple[Any, Any]:
 
 
 def _read(name: str) -> Any:
-    if name in ("", "-", "NULL"):
+    if name in ("", "-", "None", "NULL"):
         return None
     return states.ANY if name == notation.KEEP else name
 

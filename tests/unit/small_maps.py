@@ -94,6 +94,8 @@ def shortened(action: model.Action, number: int) -> model.Action:
     return dataclasses.replace(action, writes=tuple(writes))
 
 
+_NOWHERE: Final = model.fails("active / pausing -> error / NULL", "")
+
 BROKEN: Final[dict[str, tuple[tuple[model.Action, ...], str]]] = {
     "no boot": (
         (PAUSE, DELETE),
@@ -130,6 +132,27 @@ BROKEN: Final[dict[str, tuple[tuple[model.Action, ...], str]]] = {
         (
             "pause: nothing leads to a start of "
             "'building / pausing -> paused / NULL'"
+        ),
+    ),
+    "a gap in a state that nothing has": (
+        (
+            BOOT,
+            dataclasses.replace(
+                PAUSE,
+                gaps=(model.Gap("actve / NULL", "f:a", "f:b", None, "."),),
+            ),
+            DELETE,
+        ),
+        (
+            "pause: The state map cannot be read: Nova has no vm_state "
+            "'actve'; did you mean 'active'?, in 'actve / NULL -> = / ='."
+        ),
+    ),
+    "a write without a place": (
+        (BOOT, extended(PAUSE, _NOWHERE), DELETE),
+        (
+            "pause: 'active / pausing -> error / NULL' names no function of "
+            "Nova, but ''"
         ),
     ),
     "a name that is never reached": (

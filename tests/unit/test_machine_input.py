@@ -35,6 +35,11 @@ _BAD_STATES: Final = [
     (("active", None, None), exceptions.InvalidRequest, "is no state"),
     (None, exceptions.InvalidRequest, "None is no state"),
     (7, exceptions.InvalidRequest, "7 is no state"),
+    ("", exceptions.InvalidRequest, "'' is no state"),
+    (" / deleting", exceptions.InvalidRequest, "is no state"),
+    ("active / NULL / NULL", exceptions.InvalidRequest, "is no state"),
+    ({"active": 1, "pausing": 2}, exceptions.InvalidRequest, "is no state"),
+    ({"active", "pausing"}, exceptions.InvalidRequest, "is no state"),
 ]
 
 
@@ -56,7 +61,7 @@ def test_a_wrong_state_is_refused(
         (" active /  NULL ", ("active", None)),
         ("active / None", ("active", None)),
         ("NULL / NULL", (None, None)),
-        ("", (None, None)),
+        ("error/", ("error", None)),
         (["error", "deleting"], ("error", "deleting")),
         ((states.VMState.SOFT_DELETED, None), ("soft-delete", None)),
         ("(none)", machine.ABSENT),
@@ -91,6 +96,7 @@ def test_what_is_shown_can_be_asked_for(state: machine.State) -> None:
         ("Pause", "Did you mean one of pause"),
         ("qqqqq", "no action 'qqqqq'. Did you mean one of boot"),
         ("", "no action ''"),
+        (["stop"], r"no action \['stop'\]"),
     ],
 )
 def test_an_unknown_action_is_refused(ask: _Ask, name: str, says: str) -> None:
@@ -102,8 +108,8 @@ def test_an_unknown_action_is_refused(ask: _Ask, name: str, says: str) -> None:
 @pytest.mark.parametrize(
     ("to", "kind", "says"),
     [
-        ("active", exceptions.InvalidRequest, "'active' is no target"),
-        (None, exceptions.InvalidRequest, "None is no target"),
+        (("active",), exceptions.InvalidRequest, "is no state"),
+        (None, exceptions.InvalidRequest, "None is no state"),
         (("actve", states.ANY), exceptions.InvalidState, "'active'"),
         ((states.ANY, "pausng"), exceptions.InvalidState, "'pausing'"),
     ],

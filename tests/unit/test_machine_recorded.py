@@ -69,33 +69,48 @@ def test_there_are_defects() -> None:
 
 
 def test_no_defect_is_allowed() -> None:
-    """What nobody may do is refused, whoever asks, and says why."""
+    """What nobody may do is refused to its writer, and says why."""
     for edge in _MAP.defects:
         assert edge.write.defect.endswith("."), edge
-        assert not machine.is_allowed(edge.from_, edge.to), edge
         assert edge not in machine.transitions()
-        if edge.action != "reset-state":
-            assert not machine.is_allowed(
-                edge.from_, edge.to, action=edge.action
-            ), edge
-        assert edge.from_ not in machine.sources(edge.to), edge
+        assert not machine.is_allowed(
+            edge.from_, edge.to, action=edge.action
+        ), edge
+        assert edge.from_ not in machine.sources(edge.to, action=edge.action)
+
+
+@pytest.mark.parametrize("task", ["deleting", "soft-deleting"])
+def test_only_a_deletion_leads_out_of_a_deletion(task: str) -> None:
+    """Whoever does not say that it is the deletion is held off."""
+    enders = {
+        edge.action
+        for edge in _MAP.transitions
+        if edge.from_.task_state == task
+        and edge.to.task_state != task
+        and not edge.reserved
+    }
+    assert enders <= {"delete", "soft_delete"}
+    for before in _MAP.states:
+        if before.task_state == task and before.vm_state != "deleted":
+            for after in (before.vm_state, None), ("error", None):
+                assert not machine.is_allowed(before, after), before
 
 
 def test_no_defect_is_exported_as_an_edge() -> None:
     """Programs that read the map find only what is allowed."""
     whole = parts.cut(_MAP)
-    forbidden = {(edge.from_, edge.to) for edge in _MAP.defects}
+    forbidden = {(one.action, one.from_, one.to) for one in _MAP.defects}
     rows = list(csv.DictReader(io.StringIO(csv_.render(whole))))
     assert len(rows) > len(_MAP.states)
-    pairs = {
+    exported = {
         (
+            row["action"],
             machine.state(_pair(row, "from")),
             machine.state(_pair(row, "to")),
         )
         for row in rows
-        if row["action"] != "reset-state"
     }
-    assert not pairs & forbidden
+    assert not exported & forbidden
     told = json.loads(json_.render(whole))
     assert len(told["defects"]) == len(_MAP.defects)
     assert all(edge["reason"] for edge in told["defects"])

@@ -63,9 +63,10 @@ def test_csv_has_no_edge_that_is_only_a_defect() -> None:
     """What nobody may do is not among what may follow what."""
     pairs = {(_pair(row, "from"), _pair(row, "to")) for row in _rows(WHOLE)}
     forbidden = {(edge.from_, edge.to) for edge in MAP.defects}
-    deleting = notation.State("active", "deleting")
-    assert (deleting, notation.State("active", "spawning")) in forbidden
-    assert (deleting, notation.State("active", "spawning")) not in pairs
+    deleting = notation.State("shelved_offloaded", "deleting")
+    spawning = notation.State("shelved_offloaded", "spawning")
+    assert (deleting, spawning) in forbidden
+    assert (deleting, spawning) not in pairs
 
 
 def test_csv_starts_a_boot_from_no_row() -> None:
