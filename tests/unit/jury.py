@@ -11,10 +11,11 @@ from nova_db_states.machine import notation
 from tests.unit import mutants
 from tests.unit import nova_facts
 
-__all__ = ["EQUAL", "SURVIVES", "Jury"]
+__all__ = ["BY_ONE_ACTION", "EQUAL", "SURVIVES", "Jury"]
 
 EQUAL: Final = "says the same in other words"
 SURVIVES: Final = "survives"
+BY_ONE_ACTION: Final = "checks of one action"
 
 _OF_ONE: Final = (
     checks._first_steps_start_where_asked,
@@ -27,7 +28,7 @@ def _says(made: atlas.Atlas, action: model.Action) -> Any:
     """Sum up what an action says, however it says it."""
     states = (notation.ABSENT, *made.states)
     edges = {
-        (state, target, write.event, bool(write.defect))
+        (state, target, write.event, bool(write.defect), write.reserved)
         for write in action.writes
         for state in states
         if write.change.starts_from(state)
@@ -82,7 +83,7 @@ class Jury:
         action = mutant.action
         alone = dataclasses.replace(self._made, actions={action.name: action})
         if any(True for check in _OF_ONE for _ in check(alone)):
-            return "checks of one action"
+            return BY_ONE_ACTION
         if self.differs_from_nova(mutant):
             return "what Nova's source says"
         if _says(self._made, action) == self._said[action.name]:

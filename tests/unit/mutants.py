@@ -71,6 +71,8 @@ def of_write(action: model.Action, number: int) -> Iterator[Mutant]:
     if write.event is model.Event.UPDATE:
         turned = dataclasses.replace(write, guarded=not write.guarded)
         yield _with(action, number, "guarded turned", turned)
+    reserved = dataclasses.replace(write, reserved=not write.reserved)
+    yield _with(action, number, "reserved turned", reserved)
     for what, change in _changes(write.change):
         if write.event is model.Event.DESTROY and what.startswith("to"):
             continue

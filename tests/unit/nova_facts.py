@@ -86,6 +86,7 @@ class Written:
     :ivar found: the states that it may start from
     :ivar wrong: the states that it starts from and should not
     :ivar actions: the names of the actions that it is part of
+    :ivar reserved: whether it counts only by the name of the action
     """
 
     function: str
@@ -98,6 +99,7 @@ class Written:
     found: frozenset[notation.State]
     wrong: frozenset[notation.State]
     actions: frozenset[str]
+    reserved: bool
 
     def __str__(self) -> str:
         return f"{self.function} {self.via} {self.event}s " + (
@@ -116,6 +118,7 @@ class Written:
             self.to_vm,
             self.to_task,
             bool(self.expected),
+            self.reserved,
         ) == (
             write.nova,
             write.via,
@@ -124,6 +127,7 @@ class Written:
             None if change.to_vm is None else frozenset(change.to_vm),
             None if change.to_task is None else frozenset(change.to_task),
             guarded,
+            write.reserved,
         )
 
 
@@ -178,6 +182,7 @@ def writes() -> tuple[Written, ...]:
             pairs(row["found"]),
             pairs(row["wrong"]),
             frozenset(row["actions"].split(";")),
+            row["reserved"] == "yes",
         )
         for row in _rows("nova_writes.csv")
     )
