@@ -5,6 +5,7 @@ import argparse
 from collections.abc import Iterable
 import csv
 import json
+import logging
 import pathlib
 from typing import Final, TextIO
 
@@ -15,6 +16,8 @@ from nova_db_states.cmd import shell
 
 __all__ = ["Verify"]
 
+LOG: Final = logging.getLogger(__name__)
+
 _COLUMNS: Final = ("kind", "where", "found", "declared", "remedy")
 
 
@@ -22,7 +25,8 @@ class Verify(cliff_command.Command):
     """Compare the state map with the source of a Nova; import none of it.
 
     Exit code 0: the map is right for this Nova. 1: it is not, and each
-    difference is printed. 2: there is no Nova, or its source cannot be read.
+    difference is printed. 2: there is no Nova, its source cannot be read, or
+    it is not the release that was given.
     """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
@@ -31,15 +35,17 @@ class Verify(cliff_command.Command):
         parser.add_argument(
             "--source",
             metavar="DIR",
-            type=pathlib.Path,
+            type=_folder,
             help="where Nova is: its package, the folder that holds it, or a "
             "virtualenv (default: the Nova that is installed beside this)",
         )
         parser.add_argument(
             "--release",
             metavar="N",
+            type=_given,
             help="its release, such as 34, where the metadata beside the "
-            "source does not say, as in a checkout",
+            "source does not say, as in a checkout; where it does, the two "
+            "must agree",
         )
         parser.add_argument(
             "-f",
@@ -53,9 +59,28 @@ class Verify(cliff_command.Command):
     def take_action(self, parsed_args: argparse.Namespace) -> int:
         """Compare, print, and answer with the exit code."""
         report = drift.verify(parsed_args.source, parsed_args.release)
+        if report.compared_with != report.tree.release:
+            LOG.warning(
+                "Nova %s is none of the releases that the map was made from "
+                "(%d to %d). It is compared with what is declared of %d.",
+                report.tree.version,
+                *drift.KNOWN_RELEASES,
+                report.compared_with,
+            )
         show = {"table": _print_text, "json": _print_json, "csv": _print_csv}
         show[parsed_args.format](report, self.app.stdout)
         return shell.EXIT_DONE if report.holds else shell.EXIT_DOES_NOT_HOLD
+
+
+def _folder(text: str) -> pathlib.Path:
+    return pathlib.Path(_given(text))
+
+
+def _given(text: str) -> str:
+    """Refuse what an unset variable of a script leaves."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("it is empty")
+    return text
 
 
 def _print_text(report: drift.Report, stream: TextIO) -> None:

@@ -10,7 +10,18 @@ from nova_db_states.drift import find
 from nova_db_states.drift import findings
 from nova_db_states.drift import report
 
-__all__ = ["Drift", "Kind", "NovaSourceError", "Report", "Tree", "verify"]
+__all__ = [
+    "KNOWN_RELEASES",
+    "Drift",
+    "Kind",
+    "NovaSourceError",
+    "Report",
+    "Tree",
+    "verify",
+]
+
+KNOWN_RELEASES = report.KNOWN_RELEASES
+"""The first and the last release that the map was made from."""
 
 Drift = findings.Drift
 Kind = findings.Kind

@@ -16,7 +16,12 @@ from nova_db_states.machine import model
 from nova_db_states.machine import notation
 from nova_db_states.machine import status
 
-__all__ = ["compare_checks", "compare_names", "compare_statuses"]
+__all__ = [
+    "compare_checks",
+    "compare_functions",
+    "compare_names",
+    "compare_statuses",
+]
 
 _ENUMS: Final = "nova/objects/fields.py"
 _STATUSES: Final = "nova/api/openstack/common.py:_STATE_MAP"
@@ -52,12 +57,46 @@ def _listed(names: set[str]) -> str:
     return f"also {', '.join(sorted(names))}" if names else "nothing more"
 
 
+def compare_functions(
+    inventory: sites.Inventory, actions: Iterable[model.Action], release: int
+) -> Iterator[findings.Drift]:
+    """Look for the functions where actions and gaps begin and end.
+
+    :param inventory: what the source has
+    :param actions: the declared actions
+    :param release: the number of the release
+    :returns: what is not there
+    """
+    others = {
+        entry.place: entry.in_release(release) for entry in tolerated.UNCHECKED
+    }
+    wanted: dict[str, list[str]] = {}
+    for action in actions:
+        place = others.get(action.nova, action.nova)
+        wanted.setdefault(place, []).append(f"accepts {action.name}")
+        for gap in action.gaps:
+            for place, what in (gap.since, "since"), (gap.until, "until"):
+                wanted.setdefault(place, []).append(
+                    f"{what} it, a gap of {action.name}"
+                )
+    for place, uses in sorted(wanted.items()):
+        if place not in inventory.functions:
+            yield findings.Drift(
+                findings.Kind.GONE,
+                place,
+                "no such function",
+                "; ".join(uses),
+                "Look where it went, and name that.",
+            )
+
+
 def compare_checks(
     inventory: sites.Inventory, actions: Iterable[model.Action]
 ) -> Iterator[findings.Drift]:
     """Compare what lets actions start.
 
-    A decorator that does not look at a column lets every value through.
+    A decorator that does not look at a column lets every value through. An
+    action without a decorator is one of :data:`~.tolerated.UNCHECKED`.
 
     :param inventory: what the source has
     :param actions: the declared actions
@@ -69,6 +108,7 @@ def compare_checks(
     found: dict[str, list[sites.Check]] = {}
     for check in inventory.checks:
         found.setdefault(check.place, []).append(check)
+    yield from _unchecked(inventory, by_place, found)
     for place, checks in sorted(found.items()):
         accepted_at = tolerated.SAME_ACTION.get(place, place)
         declared = by_place.get(accepted_at, [])
@@ -79,6 +119,29 @@ def compare_checks(
                 "; ".join(map(str, checks)),
                 "; ".join(map(_shown, declared)) or "no such action",
                 "Look at it and correct where the action starts.",
+            )
+
+
+def _unchecked(
+    inventory: sites.Inventory,
+    declared: Mapping[str, list[model.Action]],
+    found: Mapping[str, list[sites.Check]],
+) -> Iterator[findings.Drift]:
+    """Report the functions that no longer look before an action starts."""
+    others = {entry.place for entry in tolerated.UNCHECKED}
+    wanted = {place: declared[place] for place in declared.keys() - others}
+    for place, same in tolerated.SAME_ACTION.items():
+        if same in declared:
+            wanted[place] = declared[same]
+    for place in sorted(wanted.keys() - found.keys()):
+        if place in inventory.functions:
+            yield findings.Drift(
+                findings.Kind.CHECK,
+                place,
+                "no such check",
+                "; ".join(map(_shown, wanted[place])),
+                "Look where it is checked now, if at all; correct where the "
+                "action starts, or say why there is no check.",
             )
 
 

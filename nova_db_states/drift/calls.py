@@ -83,6 +83,7 @@ class Write:
     expected: sites.Values | None = None
     expected_vm: sites.Values | None = None
     via: str = ""
+    column: int = 0
 
 
 def is_instance(owner: str) -> bool:

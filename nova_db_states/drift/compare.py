@@ -81,7 +81,9 @@ class Declared:
         :returns: the values; ``None`` if the source does not write that
         """
         change = self.write.change
-        return _covered(change.from_vm, change.to_vm, site.to_vm)
+        return self._or_kept(
+            _covered(change.from_vm, change.to_vm, site.to_vm), site.to_vm
+        )
 
     def covered_task(self, site: sites.Site) -> sites.Values | None:
         """Give what it says of the ``task_state`` written at a site.
@@ -90,7 +92,18 @@ class Declared:
         :returns: the values; ``None`` if the source does not write that
         """
         change = self.write.change
-        return _covered(change.from_task, change.to_task, site.to_task)
+        return self._or_kept(
+            _covered(change.from_task, change.to_task, site.to_task),
+            site.to_task,
+        )
+
+    def _or_kept(
+        self, covered: sites.Values | None, found: sites.Values
+    ) -> sites.Values | None:
+        """Let what is left in the object reach a column that is not set."""
+        if covered is None and self.write.dirty and sites.KEEP in found:
+            return frozenset({sites.KEEP})
+        return covered
 
     def __str__(self) -> str:
         guard = "" if self.write.guarded else ", unguarded"
@@ -207,12 +220,19 @@ class _Group:
         matched: list[Declared] = []
         apart: list[sites.Site] = []
         for site in self.found:
-            fitting = [each for each in self.declared if each.fits(site)]
+            every = [each for each in self.declared if each.fits(site)]
+            # What was refused before says nothing of what this line sets.
+            fitting = [each for each in every if not each.write.dirty]
             if site.event == sites.SAVE:
-                matched += fitting
+                matched += every
             elif fitting:
                 right = [each for each in fitting if _guard_fits(each, site)]
                 matched += right
+                matched += [
+                    each
+                    for each in every
+                    if each.write.dirty and _guard_fits(each, site)
+                ]
                 drifts = list(_compare_site(site, right, fitting))
                 if drifts:
                     apart.append(site)

@@ -59,8 +59,10 @@ def find_nova(
         of the package beside it; a checkout has none
     :returns: the tree
     :raises NovaSourceError: there is none, it is incomplete, or its version
-        cannot be told
+        cannot be told or is not the given one
     """
+    if version is not None:
+        _require_number(version, "The given version")
     root = _installed() if path is None else _below(path)
     missing = [name for name in _NEEDED if not (root / name).is_file()]
     if missing:
@@ -69,7 +71,7 @@ def find_nova(
             f"{', '.join(missing)}. Give the folder that holds "
             "compute/manager.py."
         )
-    return Tree(root, _checked(version or _version(root), root))
+    return Tree(root, _version(root, version))
 
 
 def _installed() -> pathlib.Path:
@@ -104,10 +106,40 @@ def _below(path: pathlib.Path) -> pathlib.Path:
     )
 
 
-def _version(root: pathlib.Path) -> str:
+def _version(root: pathlib.Path, given: str | None) -> str:
+    """Hold the given version to the metadata, or take it from there."""
+    found = sorted(_of_metadata(root))
+    if given is not None:
+        if not found:
+            return given
+        chosen = [each for each in found if _is_part(given, each)]
+        if not chosen:
+            raise NovaSourceError(
+                f"The Nova in {root} is {' or '.join(found)}, as the metadata "
+                f"beside it says, and {given} was given. Leave that out, or "
+                "give the source of the other one."
+            )
+        found = chosen
+    if len(found) != 1:
+        what = f"several: {', '.join(found)}" if found else "none"
+        raise NovaSourceError(
+            f"The release of the Nova in {root} cannot be told: of nova-*."
+            f"dist-info, nova.egg-info and PKG-INFO there is {what} in "
+            f"{root.parent}. Give its version."
+        )
+    _require_number(found[0], f"The version of the Nova in {root}")
+    return found[0]
+
+
+def _is_part(given: str, version: str) -> bool:
+    """Say whether a version is the given one: 34 and 34.0 are 34.0.0."""
+    return f"{version}.".startswith(f"{given}.")
+
+
+def _of_metadata(root: pathlib.Path) -> set[str]:
     beside = root.parent
     found = {
-        distribution.version
+        str(distribution.version)
         for distribution in importlib.metadata.distributions(
             name=_PACKAGE, path=[str(beside)]
         )
@@ -115,14 +147,7 @@ def _version(root: pathlib.Path) -> str:
     information = beside / "PKG-INFO"
     if not found and information.is_file():
         found = _of_archive(information)
-    if len(found) == 1:
-        return found.pop()
-    what = f"several: {', '.join(sorted(found))}" if found else "none"
-    raise NovaSourceError(
-        f"The release of the Nova in {root} cannot be told: of nova-*."
-        f"dist-info, nova.egg-info and PKG-INFO there is {what} in {beside}. "
-        "Give its version."
-    )
+    return found
 
 
 def _of_archive(information: pathlib.Path) -> set[str]:
@@ -131,13 +156,12 @@ def _of_archive(information: pathlib.Path) -> set[str]:
     )
     if headers["Name"] != _PACKAGE:
         return set()
-    return {headers["Version"]}
+    return {str(headers["Version"])}
 
 
-def _checked(version: str, root: pathlib.Path) -> str:
-    if re.match(r"\d+(\.|$)", version) is None:
+def _require_number(version: str, whose: str) -> None:
+    if re.match(r"[0-9]+(\.|$)", version) is None:
         raise NovaSourceError(
-            f"The version {version!r} of the Nova in {root} is none of "
-            "Nova's: those begin with a number, like 34.0.0."
+            f"{whose}, {version!r}, is none of Nova's: those begin with a "
+            "number, like 34.0.0."
         )
-    return version

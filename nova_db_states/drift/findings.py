@@ -14,6 +14,8 @@ class Kind(enum.StrEnum):
     GONE = "no longer in Nova's source"
     VALUES = "values differ"
     GUARD = "guard differs"
+    COUNT = "number of writes differs"
+    CONDITION = "conditions differ"
     CHECK = "check differs"
     NAMES = "state names differ"
     STATUS = "reported status differs"

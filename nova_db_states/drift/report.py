@@ -10,6 +10,7 @@ from nova_db_states.drift import agree
 from nova_db_states.drift import compare
 from nova_db_states.drift import find
 from nova_db_states.drift import findings
+from nova_db_states.drift import repeats
 from nova_db_states.drift import scan
 from nova_db_states.drift import sites
 from nova_db_states.machine import instance
@@ -84,9 +85,13 @@ def judge(
     """
     every = tuple(actions)
     declared = compare.declared_in(every, release)
+    writes = list(compare.compare_writes(inventory, declared, release))
+    apart = {drift.where for drift in writes}
     return (
         *agree.compare_names(inventory),
-        *compare.compare_writes(inventory, declared, release),
+        *writes,
+        *repeats.compare_counts(inventory.sites, apart, release),
+        *agree.compare_functions(inventory, every, release),
         *agree.compare_checks(inventory, every),
         *agree.compare_statuses(inventory),
     )

@@ -44,6 +44,9 @@ def scan(root: pathlib.Path) -> sites.Inventory:
     return sites.Inventory(
         sites=tuple(site for site in found if site.event != sites.SAVE),
         saves=tuple(site for site in found if site.event == sites.SAVE),
+        functions=frozenset(
+            place for each in every for place in each.places()
+        ),
         checks=tuple(check for each in every for check in each.checks(heads)),
         vm_states=words.vm_states,
         task_states=words.task_states,

@@ -57,6 +57,7 @@ class Site:
     :ivar file: the path below the folder that holds the package ``nova``
     :ivar function: with its classes and enclosing functions, dotted
     :ivar line: where the write is executed
+    :ivar column: where in that line
     :ivar event: one of :data:`CREATE`, :data:`UPDATE`, :data:`DESTROY`,
         :data:`ASSIGN`, :data:`SAVE`
     :ivar to_vm: what ``vm_state`` may become
@@ -70,6 +71,7 @@ class Site:
     file: str
     function: str
     line: int = dataclasses.field(compare=False)
+    column: int = dataclasses.field(default=0, compare=False)
     event: str
     to_vm: Values
     to_task: Values
@@ -138,6 +140,8 @@ class Inventory:
 
     :ivar sites: the writes, ordered by file and line
     :ivar saves: the unguarded saves that carry no state of their own
+    :ivar functions: the functions of the files that speak of states, each as
+        ``file:function``
     :ivar checks: the decorators, ordered by file and line
     :ivar vm_states: the names and values of Nova's ``InstanceState``
     :ivar task_states: the same of ``InstanceTaskState``
@@ -147,6 +151,7 @@ class Inventory:
 
     sites: tuple[Site, ...]
     saves: tuple[Site, ...]
+    functions: frozenset[str]
     checks: tuple[Check, ...]
     vm_states: Mapping[str, str]
     task_states: Mapping[str, str]

@@ -85,6 +85,11 @@ class Source:
             self.file, self._functions, heads, self._evaluator
         )
 
+    def places(self) -> Iterator[str]:
+        """Give every function of the file as ``file:function``."""
+        for function in self._functions:
+            yield f"{self.file}:{function.name}"
+
     def heads(self) -> dict[str, functions.Function]:
         """Give the functions of the file by their names."""
         return dict(self._known)
@@ -109,7 +114,7 @@ class Source:
                 if changed & (mentioned | _own_names(function))
             ]
         every = [site for each in found.values() for site in each]
-        return sorted(every, key=lambda site: site.line)
+        return sorted(every, key=lambda site: (site.line, site.column))
 
     def _of_function(
         self, function: functions.Function
@@ -141,6 +146,7 @@ class Source:
                 file=self.file,
                 function=function.name,
                 line=write.line,
+                column=write.column,
                 event=write.event,
                 to_vm=write.vm,
                 to_task=write.task,
@@ -234,11 +240,13 @@ def _united(found: Iterable[calls.Write]) -> list[calls.Write]:
     """
     writes = list(dict.fromkeys(found))
     # A way on which a save finds nothing to write says nothing of the others.
-    changing = {each.line for each in writes if each.event != sites.SAVE}
+    changing = {
+        (each.line, each.column) for each in writes if each.event != sites.SAVE
+    }
     writes = [
         each
         for each in writes
-        if each.event != sites.SAVE or each.line not in changing
+        if each.event != sites.SAVE or (each.line, each.column) not in changing
     ]
     # Two writes for two kinds of exceptions, never both.
     apart = [write for write in writes if write.via == calls.ERROR_OUT]

@@ -14,8 +14,10 @@ __all__ = [
     "SAME_ACTION",
     "SPARE",
     "TABLE",
+    "UNCHECKED",
     "Spare",
     "Tolerated",
+    "Unchecked",
     "find",
     "spare",
 ]
@@ -31,6 +33,8 @@ _INSTANCE: Final = "nova/objects/instance.py:Instance"
 _HELPER: Final = "Each call of this helper is a write of its own."
 _MEMORY: Final = "In memory only: what is saved is declared where that is."
 _MECHANISM: Final = "It carries out what others ask for, with their guard."
+_OWN: Final = "Nobody asks for it: it looks at the state itself."
+_SHARES: Final = "The controller of shares looks at the state before it."
 _DETAILS: Final = "Its values are names and addresses, and never a state."
 
 _MARKER: Final = (
@@ -85,6 +89,34 @@ class Spare:
     to_task: sites.Values = frozenset()
     expected: sites.Values = frozenset()
     why: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Unchecked:
+    """A function that accepts an action and has no decorator to look first.
+
+    :ivar place: ``file:function``
+    :ivar why: where the look is instead, or why there is none
+    :ivar releases: first and last Nova release that has it; ``None`` for no
+        bound
+    :ivar otherwise: the function that stands for it in other releases
+    """
+
+    place: str
+    why: str
+    releases: tuple[int | None, int | None] = (None, None)
+    otherwise: str = ""
+
+    def in_release(self, release: int) -> str:
+        """Give the function that a Nova release has.
+
+        :param release: the number of the release
+        """
+        first, last = self.releases
+        is_in = (first is None or release >= first) and (
+            last is None or release <= last
+        )
+        return self.place if is_in else self.otherwise
 
 
 TABLE: Final = (
@@ -214,6 +246,32 @@ SPARE: Final = (
 )
 """Every state that is named for nothing."""
 
+
+UNCHECKED: Final = (
+    Unchecked(f"{_API}.create", "There is no server yet to look at."),
+    Unchecked(f"{_API}.lock", "It may be asked for in every state."),
+    Unchecked(f"{_API}.allow_share", _SHARES),
+    Unchecked(f"{_API}.deny_share", _SHARES),
+    Unchecked(
+        "nova/api/openstack/compute/admin_actions.py:"
+        "AdminActionsController._reset_state",
+        "It is there for servers in whatever state.",
+    ),
+    Unchecked(f"{_MANAGER}._init_instance", _OWN),
+    Unchecked(f"{_MANAGER}._check_instance_build_time", _OWN),
+    Unchecked(f"{_MANAGER}._poll_rebooting_instances", _OWN),
+    Unchecked(f"{_MANAGER}._poll_shelved_instances", _OWN),
+    Unchecked(f"{_MANAGER}._reclaim_queued_deletes", _OWN),
+    Unchecked(f"{_MANAGER}._sync_instance_power_state", _OWN),
+    Unchecked(f"{_MANAGER}.power_update", _OWN),
+    Unchecked(
+        "nova/compute/share_management.py:ShareManager.get_share_info",
+        "It is a part of other actions, and each of those is looked at.",
+        (34, None),
+        f"{_MANAGER}._get_share_info",
+    ),
+)
+"""Every function that accepts an action without a decorator's look."""
 
 SAME_ACTION: Final = {f"{_API}.force_delete": f"{_API}.delete"}
 """Functions that accept an action which is declared at another."""

@@ -3,6 +3,7 @@
 
 import ast
 from collections.abc import Callable, Mapping, Sequence
+import dataclasses
 import functools
 import operator
 from typing import Final
@@ -223,9 +224,13 @@ class Walker:
             for way in ways:
                 self._heard(call, way.names)
                 for write in self._calls.apply(call, way):
-                    self._writes[write] = None
+                    self._note(write, call)
         for write in calls.references(node):
             self._writes[write] = None
+
+    def _note(self, write: calls.Write, call: ast.Call) -> None:
+        placed = dataclasses.replace(write, column=call.col_offset)
+        self._writes[placed] = None
 
     def _simple(self, node: ast.stmt, way: paths.Path) -> None:
         match node:

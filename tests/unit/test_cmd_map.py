@@ -29,10 +29,16 @@ Capture = pytest.CaptureFixture[str]
 
 def _out(capsys: Capture, *arguments: str, code: int = 0) -> str:
     """Run a command; give what it wrote to standard output."""
+    out, err = _both(capsys, *arguments, code=code)
+    assert not err
+    return out
+
+
+def _both(capsys: Capture, *arguments: str, code: int = 0) -> tuple[str, str]:
+    """Run a command; give what it wrote to both streams."""
     assert shell.main(["map", *arguments]) == code
     captured = capsys.readouterr()
-    assert not captured.err
-    return captured.out
+    return captured.out, captured.err
 
 
 @pytest.mark.parametrize("command", ["export", "show", "verify"])
@@ -54,6 +60,8 @@ def test_help(command: str, capsys: Capture) -> None:
         (["show", "actve"], "Did you mean 'active'?"),
         (["show", "-f", "csv", "active"], "invalid choice: 'csv'"),
         (["verify", "--source", "/no/nova"], "There is no Nova at /no/nova"),
+        (["verify", "--source", ""], "argument --source: it is empty"),
+        (["verify", "--release", " "], "argument --release: it is empty"),
     ],
 )
 def test_wrong_usage(arguments: list[str], said: str, capsys: Capture) -> None:
@@ -293,11 +301,15 @@ def verdict(
 
 
 def _verified(capsys: Capture, verdict: int, *more: str) -> str:
-    return _out(
+    out, err = _both(
         capsys,
         *("verify", "--source", "/n", "--release", "34", *more),
         code=verdict,
     )
+    told = "Nova 35.0.0 is none of the releases that the map was made from"
+    assert (told in err) == bool(verdict)
+    assert ("compared with what is declared of 34" in err) == bool(verdict)
+    return out
 
 
 def test_verify(verdict: int, capsys: Capture) -> None:

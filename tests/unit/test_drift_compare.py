@@ -2,6 +2,7 @@
 """The comparison: what the source and the declarations must agree in."""
 
 import ast
+import dataclasses
 
 import pytest
 
@@ -10,11 +11,13 @@ from nova_db_states.drift import agree
 from nova_db_states.drift import compare
 from nova_db_states.drift import findings
 from nova_db_states.drift import functions
+from nova_db_states.drift import repeats
 from nova_db_states.drift import sites
 from nova_db_states.drift import source
 from nova_db_states.drift import tolerated
 from nova_db_states.drift import values
 from nova_db_states.drift import vocabulary
+from nova_db_states.machine import instance
 from nova_db_states.machine import model
 from nova_db_states.machine import status
 from tests.unit import drift_snippets
@@ -37,6 +40,7 @@ def inventory(
     return sites.Inventory(
         sites=tuple(each for each in found if each.event != sites.SAVE),
         saves=tuple(each for each in found if each.event == sites.SAVE),
+        functions=frozenset({NOVA}),
         checks=checks,
         vm_states={each.name: str(each) for each in states.VMState},
         task_states={each.name: str(each) for each in states.TaskState},
@@ -190,6 +194,42 @@ def test_plain_save_may_flush_what_was_refused() -> None:
     assert kinds(scanned("instance.save()"), declared) == []
 
 
+def test_write_of_what_was_left_in_the_object() -> None:
+    """What was refused before may reach a column that the source leaves."""
+    body = "instance.vm_state = 'error'\ninstance.save()"
+    clean = model.fails("active / * -> error / =", NOVA)
+    change = "active / deleting -> error / resize_migrating"
+    dirty = model.fails(change, NOVA, defect="Because.", dirty=True)
+    assert kinds(scanned(body), clean, dirty) == []
+    assert kinds(scanned(body), dirty) == [Kind.UNDECLARED]
+    assert kinds(scanned(body), clean, model.fails(change, NOVA)) == [
+        Kind.GONE
+    ]
+    other = model.fails("active / = -> stopped / =".replace("=", "NULL"), NOVA)
+    assert kinds(scanned(body), clean, other) == [Kind.GONE]
+
+
+def test_column_that_is_set_is_not_what_was_left() -> None:
+    """What the source sets is what it writes, whatever was left there."""
+    body = "instance.vm_state = 'error'\ninstance.task_state = None\n"
+    body += "instance.save()"
+    clean = model.fails("active / * -> error / NULL", NOVA)
+    change = "active / deleting -> error / resize_migrating"
+    dirty = model.fails(change, NOVA, defect="Because.", dirty=True)
+    assert kinds(scanned(body), clean, dirty) == [Kind.GONE]
+
+
+def test_guard_of_what_was_left_in_the_object() -> None:
+    """A guard holds for what was left in the object as well."""
+    body = "instance.vm_state = 'error'\n"
+    body += "instance.save(expected_task_state=['deleting'])"
+    clean = model.step("active / deleting -> error / =", NOVA)
+    for before, expected in ("deleting", []), ("rebuilding", [Kind.GUARD]):
+        change = f"active / {before} -> error / resize_migrating"
+        dirty = model.step(change, NOVA, defect="Because.", dirty=True)
+        assert kinds(scanned(body), clean, dirty) == expected
+
+
 def test_rows_that_come_and_go() -> None:
     """A creation and a destruction are declared as such, without a guard."""
     create = model.step(
@@ -331,6 +371,109 @@ def test_actions_share_a_check() -> None:
     (drift,) = agree.compare_checks(found, actions[:1])
     assert drift.found == "admits active|error / NULL, launched"
     assert drift.declared == "active / NULL, launched (active)"
+
+
+def test_check_that_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An action whose function no longer looks at the state is told."""
+    action = model.Action("a", "A.", "active / NULL", NOVA)
+    (drift,) = agree.compare_checks(inventory(), [action])
+    assert (drift.kind, drift.where) == (Kind.CHECK, NOVA)
+    assert drift.found == "no such check"
+    assert drift.declared == "active / NULL, launched (a)"
+    entry = tolerated.Unchecked(NOVA, "Because.")
+    monkeypatch.setattr(tolerated, "UNCHECKED", (entry,))
+    assert list(agree.compare_checks(inventory(), [action])) == []
+
+
+def test_check_that_is_gone_from_a_second_function(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each function that accepts an action has to look at the state."""
+    found = inventory(checks=checks("@check_instance_state()"))
+    second = "nova/file.py:g"
+    found = replaced(found, functions=frozenset({NOVA, second}))
+    monkeypatch.setattr(tolerated, "SAME_ACTION", {second: NOVA})
+    action = model.Action("a", "A.", "* / NULL", NOVA)
+    (drift,) = agree.compare_checks(found, [action])
+    assert (drift.kind, drift.where) == (Kind.CHECK, second)
+
+
+def test_function_that_is_gone() -> None:
+    """Where an action and its gaps begin and end must be in the source."""
+    gap = model.Gap("active / NULL", "nova/x.py:since", NOVA, (), "Because.")
+    gone = "nova/x.py:accept"
+    action = model.Action("a", "A.", "* / *", gone, gaps=(gap,))
+    drifts = list(agree.compare_functions(inventory(), [action], RELEASE))
+    assert [(drift.kind, drift.where) for drift in drifts] == [
+        (Kind.GONE, gone),
+        (Kind.GONE, "nova/x.py:since"),
+    ]
+    assert drifts[0].declared == "accepts a"
+    assert drifts[1].declared == "since it, a gap of a"
+    # It is not one of those that stopped looking at the state.
+    assert list(agree.compare_checks(inventory(), [action])) == []
+
+
+def test_function_of_some_releases(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A function may stand for another one, release by release."""
+    action = model.Action("a", "A.", "* / *", "nova/new.py:accept")
+    entry = tolerated.Unchecked(action.nova, "Because.", (35, None), NOVA)
+    monkeypatch.setattr(tolerated, "UNCHECKED", (entry,))
+    for release, gone in (34, 0), (35, 1):
+        drifts = agree.compare_functions(inventory(), [action], release)
+        assert len(list(drifts)) == gone
+
+
+def test_every_unchecked_function_is_of_an_action() -> None:
+    """Nothing is excused that is not declared."""
+    known = {action.nova for action in instance.MAP.actions.values()}
+    assert {entry.place for entry in tolerated.UNCHECKED} <= known
+    assert all(entry.why.endswith(".") for entry in tolerated.UNCHECKED)
+
+
+TWICE = "instance.task_state = None\ninstance.save()\n" * 2
+
+
+def counted(body: str, apart: tuple[str, ...] = ()) -> list[str]:
+    """Count what the body of ``f`` writes; give what is reported."""
+    found = scanned(body).sites
+    return [
+        f"{drift.where}: {drift.found}, not {drift.declared}"
+        for drift in repeats.compare_counts(found, apart, RELEASE)
+    ]
+
+
+def test_write_that_is_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A further line with a write that is known is told."""
+    monkeypatch.setattr(repeats, "TABLE", ())
+    what = "update = / NULL"
+    assert counted(TWICE) == [
+        f"{NOVA}, lines 3, 5: 2 x {what}, not 1 x {what}"
+    ]
+    assert counted(TWICE, (f"{NOVA}, line 3",)) == []
+    for body in (
+        "self._set_instance_error_state(i)\n" * 2,
+        "self._set_instance_error_state(i); self._set_instance_error_state(i)",
+    ):
+        (told,) = counted(body)
+        assert ": 2 x update error / NULL through" in told
+
+
+def test_write_that_is_known_to_be_repeated(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What is repeated is said, exactly, and for its releases."""
+    entry = repeats.Repeated(NOVA, "update = / NULL", 2)
+    monkeypatch.setattr(repeats, "TABLE", (entry,))
+    assert counted(TWICE) == []
+    assert len(counted(TWICE + TWICE)) == 1
+    assert len(counted("instance.task_state = None\ninstance.save()")) == 1
+    assert counted("pass") == [
+        f"{NOVA}: 0 x {entry.what}, not 2 x {entry.what}"
+    ]
+    later = dataclasses.replace(entry, releases=(35, None))
+    monkeypatch.setattr(repeats, "TABLE", (later,))
+    assert len(counted(TWICE)) == 1
 
 
 def test_check_of_no_action() -> None:

@@ -184,10 +184,40 @@ def test_version_that_cannot_be_told(tree: pathlib.Path) -> None:
         find.find_nova(tree)
 
 
+def test_given_version_is_that_of_the_metadata(tree: pathlib.Path) -> None:
+    """What is given may be less than the metadata say, and nothing else."""
+    describe(tree, "34.0.0")
+    for given in "34", "34.0", "34.0.0":
+        assert find.find_nova(tree, given).version == "34.0.0"
+    for given in "30", "99", "34.1", "3":
+        with pytest.raises(find.NovaSourceError) as caught:
+            find.find_nova(tree, given)
+        assert f"is 34.0.0, as the metadata beside it says, and {given} " in (
+            str(caught.value)
+        )
+
+
+def test_given_version_is_one_of_several(tree: pathlib.Path) -> None:
+    """Where an old one was left behind, the given one is looked for."""
+    describe(tree, "33.0.0")
+    describe(tree, "34.0.0")
+    assert find.find_nova(tree, "34").version == "34.0.0"
+    with pytest.raises(find.NovaSourceError, match=r"33\.0\.0 or 34\.0\.0"):
+        find.find_nova(tree, "35")
+
+
+def test_metadata_without_a_version(tree: pathlib.Path) -> None:
+    """Metadata that say nothing of the version are refused by their place."""
+    (tree / "PKG-INFO").write_text("Name: nova\n\nWords.\n")
+    with pytest.raises(find.NovaSourceError, match="'None', is none of"):
+        find.find_nova(tree)
+
+
 def test_version_that_is_none(tree: pathlib.Path) -> None:
     """A name is no version."""
-    with pytest.raises(find.NovaSourceError, match="begin with a number"):
-        find.find_nova(tree, "master")
+    for given in "master", "", "\u0663\u0664":
+        with pytest.raises(find.NovaSourceError, match="begin with a number"):
+            find.find_nova(tree, given)
 
 
 def test_source_that_cannot_be_read(tree: pathlib.Path) -> None:
