@@ -3,6 +3,7 @@
 
 import argparse
 from collections.abc import Callable
+import logging
 from typing import Final
 
 from cliff import command as cliff_command
@@ -19,6 +20,8 @@ from nova_db_states.machine.render import parts
 from nova_db_states.machine.render import rst
 
 __all__ = ["Export"]
+
+LOG: Final = logging.getLogger(__name__)
 
 
 def _svg(part: parts.Part) -> str:
@@ -72,6 +75,13 @@ class Export(cliff_command.Command):
             help="only what leads out of this state, such as active, or "
             '"active / powering-off"',
         )
+        parser.add_argument(
+            "--release",
+            type=int,
+            choices=instance.RELEASES,
+            help="only what this release of Nova writes (default: what any "
+            "of them does)",
+        )
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
@@ -83,6 +93,9 @@ class Export(cliff_command.Command):
             instance.MAP,
             action=parsed_args.action,
             from_=None if from_ is None else queries.state(from_),
+            release=parsed_args.release,
         )
+        if not (part.transitions or part.defects):
+            LOG.warning("No edge of the map is like that.")
         self.app.stdout.write(_FORMATS[parsed_args.format](part))
         return shell.EXIT_DONE

@@ -21,7 +21,10 @@ from nova_db_states.machine.declared import shelve
 from nova_db_states.machine.declared import standby
 from nova_db_states.machine.declared import startup
 
-__all__ = ["MAP"]
+__all__ = ["MAP", "RELEASES"]
+
+RELEASES: Final = (31, 32, 33, 34)
+"""The major releases of Nova that the map speaks of."""
 
 MAP: Final = atlas.build(
     (

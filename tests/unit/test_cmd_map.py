@@ -338,3 +338,25 @@ def test_verify_for_programs(verdict: int, capsys: Capture) -> None:
         "kind,where,found,declared,remedy",
         *["guard differs,nova/a.py:b,no guard,active,Look at it."] * verdict,
     ]
+
+
+def test_export_of_one_release(capsys: Capture) -> None:
+    """What a release does not have is left out, and all else is there."""
+    whole = set(_out(capsys, "export").splitlines())
+    told = {
+        release: set(
+            _out(capsys, "export", "--release", str(release)).splitlines()
+        )
+        for release in instance.RELEASES
+    }
+    assert told[31] != told[34]
+    assert whole == set.union(*told.values())
+    assert all(lines < whole for lines in told.values())
+
+
+def test_export_of_nothing_says_so(capsys: Capture) -> None:
+    """Somebody who asks for what is not there learns that."""
+    arguments = ("export", "--action", "boot", "--from", "active")
+    out, err = _both(capsys, *arguments)
+    assert len(out.splitlines()) == 1
+    assert "No edge of the map is like that." in err

@@ -45,17 +45,24 @@ def cut(
     *,
     action: str | None = None,
     from_: notation.State | None = None,
+    release: int | None = None,
 ) -> Part:
     """Cut a part out of a map.
 
     :param made: the map
     :param action: the name of the one action wanted; ``None`` for all
     :param from_: the one state to start from; ``None`` for all
+    :param release: the one Nova release whose writes are wanted; ``None``
+        for all
     :returns: the part
     """
 
     def wanted(edge: model.Transition) -> bool:
-        return action in {None, edge.action} and from_ in {None, edge.from_}
+        return (
+            action in {None, edge.action}
+            and from_ in {None, edge.from_}
+            and (release is None or edge.write.is_in(release))
+        )
 
     edges = made.transitions
     if from_ is not None and from_ not in made.leaving:
