@@ -235,17 +235,23 @@ def test_a_step_whose_answer_is_lost_may_be_taken_again(
     mariadb_context: api.CellContext, mariadb_engine: sa.Engine
 ) -> None:
     """It is no conflict that it was made already."""
-    instance = actors.insert(mariadb_engine, task_state="rebooting")
-    with _task(mariadb_context, instance) as work:
+    instance = actors.insert(mariadb_engine, task_state="resize_prep")
+    with actions.task(
+        mariadb_context,
+        instance,
+        "resize_prep",
+        action="resize / cold migrate",
+    ) as work:
         with (
             lost_answers.lost_after(WRITE),
             pytest.raises(exceptions.UnknownUpdateOutcome),
         ):
-            work.step("reboot_pending")
-        work.step("reboot_pending")
-        assert work.state == ("active", "reboot_pending")
-        work.step("reboot_started")
-    assert actors.state_of(mariadb_engine, instance) == ("active", None)
+            work.step("resize_migrating")
+        work.step("resize_migrating")
+        assert work.state == ("active", "resize_migrating")
+        work.step("resize_migrated")
+        work.step("resize_finish")
+    assert actors.state_of(mariadb_engine, instance) == ("resized", None)
 
 
 @pytest.mark.parametrize("made", [True, False])

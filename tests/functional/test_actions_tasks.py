@@ -2,8 +2,6 @@
 """The worker's part: step by step, and nothing of anybody's overwritten."""
 
 from collections.abc import Callable
-import itertools
-from typing import Any
 
 import greenlet
 import pytest
@@ -15,8 +13,6 @@ from nova_db_states import exceptions
 from tests.resources import actors
 from tests.resources import rows
 from tests.resources import statements
-
-ROUNDS = 20
 
 
 class Loud(Exception):
@@ -112,7 +108,7 @@ def test_one_worker_enters_a_later_step(
 ) -> None:
     """The step there is a claim among workers."""
     contexts = [api.connect(cell_url) for _ in range(4)]
-    for _ in range(ROUNDS):
+    for _ in range(20):
         instance = actors.insert(
             cell_engine, task_state="image_snapshot_pending"
         )
@@ -288,83 +284,41 @@ def test_a_delete_is_never_overwritten(
         deleting = exceptions.UnexpectedDeletingTaskStateError
         assert type(caught.value) is deleting
         assert caught.value.state == ("active", "deleting")
-        assert "delete" in caught.value.allowed_actions
+        allowed = caught.value.allowed_actions
+        assert "delete" in allowed
+        # What Nova lets pass there is a defect of Nova's.
+        assert not {"soft_delete", "evacuate"} & {*allowed}
     assert actors.state_of(cell_engine, instance) == ("active", "deleting")
 
 
-def test_a_delete_between_any_two_statements(
-    context: api.CellContext, cell_engine: sa.Engine, cell_url: str
+@pytest.mark.parametrize("act", [_end, _leave, _fail, _step])
+def test_a_vm_state_is_not_overwritten_either(
+    context: api.CellContext,
+    cell_engine: sa.Engine,
+    act: Callable[[actions.Task], None],
 ) -> None:
-    """Wherever it comes between the statements of a task, it stays."""
-    other = api.connect(cell_url)
-    server = actors.API()
+    """Somebody has judged the server meanwhile; the task is still there."""
+    instance = actors.insert(
+        cell_engine, vm_state="paused", task_state="rebooting_hard"
+    )
 
-    def work_on(instance: str, error: Exception | None) -> str:
-        try:
-            with actions.task(context, instance, "suspending"):
-                if error is not None:
-                    raise error
-        except (exceptions.InstanceUpdateConflict, Loud):
-            return "stopped"
-        return "done"
+    def work_on() -> None:
+        with actions.task(
+            context, instance, "rebooting_hard", action="reboot hard"
+        ) as work:
+            if act is not _step:
+                work.step("reboot_pending_hard")
+                work.step("reboot_started_hard")
+            api.instance_update(
+                context,
+                instance,
+                {"vm_state": "rescued", "task_state": work.state.task_state},
+            )
+            act(work)
 
-    for error, number in itertools.product((None, Loud()), range(1, 4)):
-        instance = actors.insert(cell_engine, task_state="suspending")
-        sent: list[str] = []
-
-        def count(
-            sql: str,
-            sent: list[str] = sent,
-            instance: str = instance,
-            number: int = number,
-        ) -> None:
-            if sql.startswith(("UPDATE", "SELECT instances")):
-                sent.append(sql)
-                if len(sent) == number:
-                    server.delete(other, instance)
-
-        with statements.before_each(count):
-            outcome = work_on(instance, error)
-        if len(sent) < number:
-            server.delete(other, instance)
-            assert (outcome == "done") is (error is None)
-        else:
-            assert outcome == "stopped"
-        _, task_state = actors.state_of(cell_engine, instance)
-        assert task_state == "deleting"
-    other.close()
-
-
-def test_a_delete_races_with_workers(
-    cell_url: str, cell_engine: sa.Engine
-) -> None:
-    """Real connections: a delete that was accepted is there in the end."""
-    contexts = [api.connect(cell_url) for _ in range(2)]
-    for number in range(ROUNDS):
-        server = actors.API()
-        instance = actors.insert(cell_engine, task_state="suspending")
-        fails = number % 2
-
-        def act(
-            actor: int,
-            server: actors.API = server,
-            instance: str = instance,
-            fails: int = fails,
-        ) -> Any:
-            if actor:
-                return server.delete(contexts[1], instance)
-            with actions.task(contexts[0], instance, "suspending"):
-                if fails:
-                    raise Loud
-            return "ended"
-
-        worked, deleted = actors.race(2, act)
-        assert deleted == "delete"
-        refused = exceptions.UnexpectedDeletingTaskStateError
-        if type(worked) is not refused:
-            assert type(worked) is Loud if fails else worked == "ended"
-        vm_state, task_state = actors.state_of(cell_engine, instance)
-        assert task_state == "deleting"
-        assert vm_state in {"active", "suspended", "error"}
-    for context in contexts:
-        context.close()
+    kind = Loud if act is _fail else exceptions.UnexpectedVMStateError
+    with pytest.raises(kind):
+        work_on()
+    vm_state, task_state = actors.state_of(cell_engine, instance)
+    assert vm_state == "rescued"
+    assert str(task_state).endswith("_hard")
