@@ -35,8 +35,9 @@ _PICTURES: Final = "pictures"
 _INTRODUCTION: Final = """\
 What may be done to a server of Nova 31 to 34, what each action writes into
 ``vm_state`` and ``task_state``, and what nobody may write although Nova's code
-does: {actions} actions, {states} states, {edges} edges. It was declared from
-Nova's source, and is compared with it by ``nova-db-states map verify``.
+does: {actions} actions, {states} states, {edges} edges between {pairs} pairs
+of states. It was declared from Nova's source, and is compared with it by
+``nova-db-states map verify``.
 
 ``nova-db-states map show "active / powering-off"`` explains one state,
 ``nova-db-states map export`` gives all of it to programs: see
@@ -62,7 +63,8 @@ box with a heavy line is where the action may be asked for; a blue one is a
 state that a server may stay in; in small letters stands the status that Nova's
 API reports. A number at an arrow is a step in the table below the picture. A
 dashed arrow gives the action up; one that leaves the dotted frame leaves some
-of the states in it, and the table says which.
+of the states in it, and the table says which. *if resized* at an arrow, or
+*unless deleted*: not every server in the box leaves it this way.
 
 In the tables, *stuck after* says how long a server may be in the state that
 the step leads to before something is wrong. *No guard in Nova* means that Nova
@@ -192,7 +194,8 @@ def _index(names: Iterable[str]) -> str:
     introduction = _INTRODUCTION.format(
         actions=len(_MAP.actions),
         states=len(_MAP.states),
-        edges=len({(edge.from_, edge.to) for edge in _MAP.transitions}),
+        edges=len(_MAP.transitions),
+        pairs=len({(edge.from_, edge.to) for edge in _MAP.transitions}),
     )
     return _page(
         "State map",

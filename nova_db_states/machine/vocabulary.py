@@ -92,16 +92,24 @@ _PASSING: Final[frozenset[str | None]] = frozenset(
 )
 
 STRANDED: Final[dict[str, str]] = {
-    "error / unshelving": "The image of a shelved server is gone: "
-    "nova-conductor sets the error and leaves the task.",
+    "error / unshelving": "The image of a shelved server is gone, or its "
+    "ports could not be plugged when nova-compute started: the error was set "
+    "and the task left. Use delete or reset-state.",
     "error / image_backup|updating_password|migrating|shelving"
     "|shelving_image_pending_upload|shelving_image_uploading"
     "|shelving_offloading": "nova-compute started while this was under way, "
-    "could not bring the guest back, set the error and left the task.",
+    "could not bring the guest back, set the error and left the task. Use "
+    "delete or reset-state; while its host is down, evacuate.",
+    "building / deleting": "If nova-compute stops before it is deleted, this "
+    "lasts: at its next start it does not take the delete up again, and the "
+    "API ignores another while the host is up. Use reset-state, then delete.",
+    "soft-delete / deleting|soft-deleting": "If nova-compute stops before it "
+    "is deleted, this lasts: at its next start it passes the server over, "
+    "and the API ignores another delete while the host is up. Use "
+    "reset-state, then delete.",
 }
-"""Transient states that nothing of Nova's ends, with the reason.
-
-Only a delete, or the administrator with reset-state, gets a server out.
+"""Transient states that nothing of Nova's may come to end, with the reason
+and with what a user or an administrator can do.
 """
 
 

@@ -106,6 +106,15 @@ RESIZE: Final = model.Action(
             at_most_s=model.MOMENT_S,
         ),
         model.fails(
+            "active|stopped / deleting|soft-deleting"
+            " -> error / resize_migrated",
+            f"{_MANAGER}._prep_snapshot_based_resize_at_source",
+            via=names.ROLLBACK,
+            when="source row",
+            dirty=True,
+            defect=names.REFUSED,
+        ),
+        model.fails(
             "active|stopped|error / resize_migrating -> = / NULL",
             f"{_MANAGER}.prep_snapshot_based_resize_at_source",
             via=names.REVERTS,
@@ -137,6 +146,15 @@ RESIZE: Final = model.Action(
             via=names.ROLLBACK,
             when="target row",
             at_most_s=model.MOMENT_S,
+        ),
+        model.fails(
+            "active|stopped / deleting|soft-deleting"
+            " -> error / resize_finish|NULL",
+            f"{_MANAGER}.finish_snapshot_based_resize_at_dest",
+            via=names.ROLLBACK,
+            when="target row",
+            dirty=True,
+            defect=names.REFUSED,
         ),
         model.fails(
             "resized / NULL -> error / =",
@@ -300,6 +318,15 @@ REVERT: Final = model.Action(
             via=names.ROLLBACK,
             when="source row",
             at_most_s=model.MOMENT_S,
+        ),
+        model.fails(
+            "active|stopped / deleting|soft-deleting -> error / NULL",
+            f"{_MANAGER}.finish_revert_snapshot_based_resize_at_source"
+            ".do_revert",
+            via=names.ROLLBACK,
+            when="source row",
+            dirty=True,
+            defect=names.REFUSED,
         ),
         model.fails(
             "active|stopped / NULL -> error / =",

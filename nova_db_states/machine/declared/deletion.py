@@ -30,6 +30,9 @@ _TAKEN: Final = (
     "error and takes the task from the delete, which none can see any more."
 )
 
+_SHARED: Final = "active|stopped|paused|error|rescued|soft-delete"
+"""What a server with a share can be, from Nova 34 on resized as well."""
+
 _CONFIRMED: Final = "a resize was confirmed first, which cleared the task"
 
 
@@ -49,17 +52,20 @@ def _confirms(task: str) -> tuple[model.Write, ...]:
             f"{before} -> active|stopped / NULL",
             f"{_MANAGER}._confirm_resize",
             when="it was resized: the resize is confirmed first",
+            reserved=True,
         ),
         model.step(
             f"{before} -> active|stopped / NULL",
             f"{_CONFIRM}._finish_confirm_in_target_cell",
             when="it was resized into another cell: as before",
+            reserved=True,
         ),
         model.fails(
             f"{before} -> active / NULL",
             f"{_MANAGER}.confirm_resize.do_confirm_resize",
             via=names.ROLLBACK,
             when="the driver cannot confirm",
+            reserved=True,
         ),
         model.fails(
             f"{before} -> error / =",
@@ -67,12 +73,14 @@ def _confirms(task: str) -> tuple[model.Write, ...]:
             via=names.ROLLBACK,
             when="the confirm fails, and the API answers with an error",
             at_most_s=model.MOMENT_S,
+            reserved=True,
         ),
         model.fails(
             f"{before} -> error / NULL",
             f"{_CONFIRM}.rollback",
             via=names.NOTIFY,
             when="the confirm fails, and the API answers with an error",
+            reserved=True,
         ),
     )
 
@@ -171,18 +179,21 @@ DELETE: Final = model.Action(
             via=names.ERROR,
             when="its ports cannot be removed",
             at_most_s=model.MOMENT_S,
+            reserved=True,
         ),
         model.fails(
             "active|stopped / NULL        -> error / =",
             f"{_MANAGER}._try_deallocate_network",
             via=names.ERROR,
             when=f"{_CONFIRMED}; its ports cannot be removed",
+            reserved=True,
         ),
         model.fails(
             "* / deleting                 -> error / =",
             f"{_MANAGER}.terminate_instance.do_terminate_instance",
             via=names.ERROR,
             at_most_s=model.MOMENT_S,
+            reserved=True,
         ),
         model.fails(
             "active|stopped|deleted / NULL -> error / =",
@@ -190,11 +201,21 @@ DELETE: Final = model.Action(
             via=names.ERROR,
             when="a resize was confirmed first, or all but the allocations "
             "is gone",
+            reserved=True,
         ),
         model.fails(
             "error / deleting             -> = / NULL",
             f"{_MANAGER}.terminate_instance",
             via=names.REVERTS,
+            reserved=True,
+        ),
+        model.fails(
+            "!error / deleting            -> = / NULL",
+            f"{_MANAGER}.terminate_instance",
+            via=names.REVERTS,
+            when="it fails before it has touched anything",
+            at_most_s=model.MOMENT_S,
+            reserved=True,
         ),
         model.fails(
             "!building|soft-delete|deleted / deleting -> error / =",
@@ -203,8 +224,25 @@ DELETE: Final = model.Action(
             when="nova-compute starts, tries again and fails; it tries "
             "again at its next start",
             at_most_s=model.MOMENT_S,
+            reserved=True,
         ),
-        *_takes(shares.not_mounted("* / deleting")),
+        model.fails(
+            "deleted / NULL               -> error / =",
+            f"{_MANAGER}._init_instance",
+            via=names.ERROR,
+            when="as before, and all but the allocations is gone",
+            reserved=True,
+        ),
+        model.fails(
+            "building / deleting          -> error / NULL",
+            f"{_MANAGER}._init_instance",
+            via=names.ERROR,
+            when="nova-compute starts",
+            defect="A delete was accepted, and what is left of the build on "
+            "the host is not taken away: the server is set to error like any "
+            "other whose build was interrupted, and the delete is forgotten.",
+        ),
+        *_takes(shares.not_mounted(f"{_SHARED} / deleting")),
         model.step(
             "error / NULL                 -> deleted / NULL",
             f"{_MANAGER}._delete_instance",
@@ -229,24 +267,26 @@ DELETE: Final = model.Action(
         ),
     ),
     note="Asked for again while its host is up it changes nothing, and "
-    "force_delete is the same. Nova's own answer to a delete that hangs is "
-    "a restart of nova-compute, which tries it again.",
+    "force_delete is the same. A nova-compute that starts tries it again, "
+    "but not for a server that is building, where it forgets the delete, nor "
+    "for one that is soft-delete, which it passes over: there reset-state, "
+    "and then another delete, is what helps.",
 )
 
 SOFT_DELETE: Final = model.Action(
     "soft_delete",
     "Switch a server off and keep it for [DEFAULT]reclaim_instance_interval.",
-    "* / *",
+    "!building / *",
     f"{_API}.soft_delete",
     (
         model.step(
-            "* / !deleting            -> =           / soft-deleting",
+            "!building / !deleting    -> =           / soft-deleting",
             f"{_API}._delete",
             guarded=False,
             at_most_s=_SWITCHED_S,
         ),
         model.step(
-            "* / deleting             -> =           / soft-deleting",
+            "!building / deleting     -> =           / soft-deleting",
             f"{_API}._delete",
             guarded=False,
             at_most_s=_SWITCHED_S,
@@ -262,12 +302,12 @@ SOFT_DELETE: Final = model.Action(
             "!deleted / soft-deleting -> soft-delete / NULL",
             f"{_API}._do_soft_delete",
             guarded=False,
-            when="its host is down: it is deleted at once",
+            when="its host is down, or it is on none: it is deleted at once",
         ),
         model.destroys(
             "soft-delete / NULL",
             f"{_API}._local_delete",
-            when="its host is down: it is deleted at once",
+            when="its host is down, or it is on none: it is deleted at once",
         ),
         model.destroys(
             "deleted / soft-deleting",
@@ -281,17 +321,20 @@ SOFT_DELETE: Final = model.Action(
             defect="The guest is destroyed already: what could be restored "
             "from now on is not there.",
         ),
-        *_takes(shares.not_ready("* / soft-deleting")),
-        *_takes(shares.not_mounted("* / soft-deleting")),
+        *_takes(shares.not_ready(f"{_SHARED} / soft-deleting")),
+        *_takes(shares.not_ready_34("resized / soft-deleting")),
+        *_takes(shares.not_mounted(f"{_SHARED} / soft-deleting")),
         model.fails(
             "* / soft-deleting        -> =           / NULL",
             f"{_MANAGER}.soft_delete_instance",
             via=names.REVERTS,
+            reserved=True,
         ),
     ),
     overruled_by=("delete", "reset-state"),
     gaps=(_UNCONFIRMED,),
-    note="The API offers it where [DEFAULT]reclaim_instance_interval is set. "
+    note="The API offers it where [DEFAULT]reclaim_instance_interval is set, "
+    "for servers that have run: none that is building has. "
     "A hard delete over it is accepted and never reaches the host: the row "
     "stays deleting until nova-compute starts again.",
 )

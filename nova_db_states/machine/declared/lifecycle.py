@@ -174,16 +174,17 @@ BOOT: Final = model.Action(
             defect=_GIVEN_UP,
         ),
         model.fails(
-            "building / deleting|soft-deleting -> building / "
-            "networking|spawning",
+            "building / deleting -> building / networking|spawning",
             f"{_TRACKER}._unset_instance_host_and_node",
             when="the claim is given back",
             at_most_s=model.MOMENT_S,
+            dirty=True,
             defect=_REFUSED,
         ),
         model.fails(
-            "building / deleting|soft-deleting -> active / NULL",
+            "building / deleting -> active / NULL",
             f"{_MANAGER}._cleanup_allocated_networks",
+            dirty=True,
             defect=_REFUSED,
         ),
     ),

@@ -134,6 +134,14 @@ RESIZE: Final = model.Action(
             at_most_s=model.MOMENT_S,
         ),
         model.fails(
+            "active|stopped / deleting|soft-deleting"
+            " -> error / resize_migrating|resize_migrated",
+            f"{_MANAGER}._resize_instance",
+            via=names.ROLLBACK,
+            dirty=True,
+            defect=names.REFUSED,
+        ),
+        model.fails(
             "error / resize_prep|resize_migrating|resize_migrated -> = / NULL",
             f"{_MANAGER}.resize_instance",
             via=names.REVERTS,
@@ -158,6 +166,14 @@ RESIZE: Final = model.Action(
             f"{_MANAGER}._finish_resize_helper",
             via=names.ROLLBACK,
             at_most_s=model.MOMENT_S,
+        ),
+        model.fails(
+            "active|stopped / deleting|soft-deleting"
+            " -> error / resize_finish|NULL",
+            f"{_MANAGER}._finish_resize_helper",
+            via=names.ROLLBACK,
+            dirty=True,
+            defect=names.REFUSED,
         ),
         model.fails(
             "error / resize_migrated|resize_finish -> = / NULL",
@@ -216,6 +232,7 @@ CONFIRM: Final = model.Action(
         model.fails(
             "resized / resize_reverting -> active|stopped / NULL",
             f"{_MANAGER}._delete_stashed_flavor_info",
+            dirty=True,
             defect="A revert was begun meanwhile, and the confirm was "
             "refused its state for it. The object still carries that state, "
             "and this save, of something else, writes it.",

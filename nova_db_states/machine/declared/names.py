@@ -16,6 +16,7 @@ __all__ = [
     "MANAGER",
     "MINUTE",
     "NOTIFY",
+    "REFUSED",
     "REVERTS",
     "ROLLBACK",
     "SHARE_ERROR",
@@ -45,6 +46,13 @@ NOTIFY: Final = "set_vm_state_and_notify"
 
 SHARE_ERROR: Final = "ShareManager._set_instance_error_state"
 """As ``ERROR``, of the code for shares; it clears ``task_state`` too."""
+
+REFUSED: Final = (
+    "A delete was accepted and this action was refused its next state for "
+    "it. The object still carries that state, and what sets the error saves "
+    "it too: the delete is forgotten."
+)
+"""Why nobody should write what is still in an object after a refusal."""
 
 CALLBACK: Final = "update_task_state"
 """The function that drivers get, to say how far an image is."""

@@ -69,6 +69,14 @@ REBOOT_SOFT: Final = model.Action(
             at_most_s=model.MOMENT_S,
         ),
         model.fails(
+            "active / deleting|soft-deleting -> error / reboot_started",
+            f"{_MANAGER}._reboot_instance",
+            via=names.ERROR,
+            when="the guest is off",
+            dirty=True,
+            defect=names.REFUSED,
+        ),
+        model.fails(
             "active / rebooting|reboot_pending|reboot_started -> = / NULL",
             f"{_MANAGER}.reboot_instance",
             via=names.REVERTS,
@@ -104,10 +112,11 @@ REBOOT_SOFT: Final = model.Action(
 )
 
 
-def _cycle(vm_states: str) -> tuple[model.Write, ...]:
+def _cycle(vm_states: str, shared: str) -> tuple[model.Write, ...]:
     """Declare what nova-compute writes while it power-cycles a guest.
 
     :param vm_states: what the server was when it was asked for
+    :param shared: the same of a server with a share
     :returns: the writes
     """
     return (
@@ -134,16 +143,25 @@ def _cycle(vm_states: str) -> tuple[model.Write, ...]:
             guarded=False,
         ),
         *shares.not_ready(
-            f"{vm_states} "
+            f"{shared} "
             "/ rebooting_hard|reboot_pending_hard|reboot_started_hard"
         ),
-        *shares.not_mounted(f"{vm_states} / reboot_started_hard"),
+        *shares.not_mounted(f"{shared} / reboot_started_hard"),
         model.fails(
             f"{vm_states} / reboot_started_hard -> error / =",
             f"{_MANAGER}._reboot_instance",
             via=names.ERROR,
             when="the guest does not run afterwards",
             at_most_s=model.MOMENT_S,
+        ),
+        model.fails(
+            f"{vm_states} / deleting|soft-deleting "
+            "-> error / reboot_started_hard",
+            f"{_MANAGER}._reboot_instance",
+            via=names.ERROR,
+            when="the guest is off",
+            dirty=True,
+            defect=names.REFUSED,
         ),
         model.fails(
             f"{vm_states} "
@@ -170,7 +188,10 @@ REBOOT_HARD: Final = model.Action(
             f"{_API}._hard_reboot",
             at_most_s=_HANDED_OVER_S,
         ),
-        *_cycle("active|stopped|paused|suspended|error"),
+        *_cycle(
+            "active|stopped|paused|suspended|error",
+            "active|stopped|paused|error",
+        ),
         model.fails(
             "active|stopped / rebuilding|rebuild_block_device_mapping"
             "|rebuild_spawning -> active / NULL",
@@ -203,7 +224,7 @@ REBOOT_TIMEOUT: Final = model.Action(
             f"{_API}._hard_reboot",
             at_most_s=_HANDED_OVER_S,
         ),
-        *_cycle("active|error"),
+        *_cycle("active|error", "active|error"),
     ),
     kind=model.Kind.PERIODIC,
     overruled_by=(*names.ANYTIME, names.EVACUATE, names.START_UP),

@@ -87,6 +87,14 @@ _GIVING_UP: Final = (
         at_most_s=model.MOMENT_S,
     ),
     model.fails(
+        f"{_ANY} / soft-deleting -> error / rebuild_block_device_mapping"
+        "|rebuild_spawning|NULL",
+        f"{_MANAGER}.rebuild_instance",
+        via=names.ROLLBACK,
+        dirty=True,
+        defect=f"{names.REFUSED} A hard delete it recognises, a soft one not.",
+    ),
+    model.fails(
         f"{_ANY} / rebuilding -> = / NULL",
         f"{_MANAGER}.rebuild_instance",
         via=names.REVERTS,
@@ -164,9 +172,17 @@ EVACUATE: Final = model.Action(
     f"{_API}.evacuate",
     (
         model.step(
-            f"{_ANY} / !deleting|soft-deleting|{_WORKING} -> = / rebuilding",
+            f"{_ANY} / !deleting|soft-deleting|unshelving|{_WORKING}"
+            " -> = / rebuilding",
             f"{_API}.evacuate",
             guarded=False,
+            at_most_s=_GIVEN_UP_S,
+        ),
+        model.step(
+            f"{_ANY} / unshelving -> = / rebuilding",
+            f"{_API}.evacuate",
+            guarded=False,
+            when="it was shelved, and never taken off its host",
             at_most_s=_GIVEN_UP_S,
         ),
         model.step(
@@ -215,7 +231,8 @@ EVACUATE: Final = model.Action(
             "the dead one: what is asked for now goes there.",
         ),
     ),
-    note="Accepted whatever the server is doing, because its host is dead. "
+    note="Accepted whatever the server is doing, because its host is dead; "
+    "one that has none, like an offloaded one in error, is not evacuated. "
     "A dead host that is not cut off from the disks makes two guests of one "
     "server. Servers in error go through the same steps and become active.",
 )

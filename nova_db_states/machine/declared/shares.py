@@ -2,16 +2,18 @@
 """What a file share that is not ready does to whoever needs it.
 
 Whatever starts or stops a guest mounts or unmounts its shares. The rows are
-the same for all of them, but for where they start.
+the same for all of them, but for where they start. None of them starts from
+suspended or shelved: a server with a share may be neither, nor get one then.
 """
 
 from nova_db_states.machine import model
 from nova_db_states.machine.declared import names
 
-__all__ = ["not_mounted", "not_ready"]
+__all__ = ["not_mounted", "not_ready", "not_ready_34"]
 
 _MANAGER = names.MANAGER
 _SHARES = "nova/compute/share_management.py:ShareManager"
+_NOT_READY = "a share is still being attached or detached"
 
 
 def not_ready(before: str) -> tuple[model.Write, ...]:
@@ -20,20 +22,30 @@ def not_ready(before: str) -> tuple[model.Write, ...]:
     :param before: the states, as before the arrow of a change
     :returns: the writes
     """
-    when = "a share is still being attached or detached"
     return (
         model.fails(
             f"{before} -> error / NULL",
             f"{_MANAGER}._get_share_info",
             via=names.ERROR,
-            when=when,
+            when=_NOT_READY,
             releases=(None, 33),
         ),
+        *not_ready_34(before),
+    )
+
+
+def not_ready_34(before: str) -> tuple[model.Write, ...]:
+    """Declare the same where only Nova 34 lets a server with shares go.
+
+    :param before: the states, as before the arrow of a change
+    :returns: the writes
+    """
+    return (
         model.fails(
             f"{before} -> error / NULL",
             f"{_SHARES}.get_share_info",
             via=names.SHARE_ERROR,
-            when=when,
+            when=_NOT_READY,
             releases=(34, None),
         ),
     )

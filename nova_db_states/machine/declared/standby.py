@@ -5,7 +5,6 @@ from typing import Final
 
 from nova_db_states.machine import model
 from nova_db_states.machine.declared import names
-from nova_db_states.machine.declared import shares
 
 __all__ = ["ACTIONS"]
 
@@ -124,7 +123,6 @@ RESUME: Final = model.Action(
             "suspended / resuming       -> active / NULL",
             f"{_MANAGER}.resume_instance",
         ),
-        *shares.not_ready("suspended / resuming"),
         model.fails(
             "suspended / resuming       -> =      / NULL",
             f"{_MANAGER}.resume_instance",

@@ -20,6 +20,7 @@ _LEFT: Final = (
     "active|paused|suspended|stopped / shelving_image_pending_upload",
     "active|paused|suspended|stopped / shelving_image_uploading",
     "active / pausing|suspending|updating_password",
+    "paused / unpausing",
     "suspended / resuming",
     "active|stopped / rescuing",
     "active|stopped / resize_migrating|resize_migrated|resize_finish",
@@ -42,6 +43,16 @@ _LEFT_RUNNING: Final = (
     "active|rescued|resized / soft-deleting",
 )
 """The same, of guests that ran when their host went down."""
+
+_LEFT_RUNNING_SHARED: Final = (
+    "active / image_backup|pausing|updating_password|rescuing",
+    "rescued / unrescuing",
+)
+_LEFT_RUNNING_SHARED_34: Final = (
+    "active / resize_migrated|resize_finish",
+    "resized / resize_reverting",
+)
+"""The same, of guests that may have a share."""
 
 _IDLE: Final = "active|paused|suspended|stopped|rescued|resized|shelved / NULL"
 _IDLE_RUNNING: Final = "active|rescued|resized / NULL"
@@ -157,8 +168,19 @@ INIT_HOST: Final = model.Action(
             )
             for before in _LEFT_RUNNING
         ),
-        *shares.not_ready(_IDLE_RUNNING),
-        *shares.not_mounted(_IDLE_RUNNING),
+        *(
+            write
+            for before in ("active|rescued / NULL", *_LEFT_RUNNING_SHARED)
+            for write in (
+                *shares.not_ready(before),
+                *shares.not_mounted(before),
+            )
+        ),
+        *(
+            write
+            for before in ("resized / NULL", *_LEFT_RUNNING_SHARED_34)
+            for write in shares.not_ready_34(before)
+        ),
     ),
     kind=model.Kind.START_UP,
     launched=False,
@@ -170,23 +192,19 @@ INIT_HOST: Final = model.Action(
 )
 
 SHARE_NOT_READY: Final = model.Action(
-    "share in attaching/detaching state during "
-    "start/stop/reboot/rescue/resume",
+    "share in attaching/detaching state during start/stop/reboot/rescue",
     "Set a server to error whose share is on its way to or from it.",
-    "active|paused|stopped|suspended|error|shelved / powering-on"
-    "|powering-off|rebooting|reboot_pending|rebooting_hard"
-    "|reboot_pending_hard|rescuing|resuming",
+    "active|paused|stopped|error / powering-on|powering-off|rebooting"
+    "|reboot_pending|rebooting_hard|reboot_pending_hard|rescuing",
     f"{_SHARES}.get_share_info",
     (
-        *shares.not_ready("stopped|shelved / powering-on"),
+        *shares.not_ready("stopped / powering-on"),
         *shares.not_ready("active|stopped|paused|error / powering-off"),
         *shares.not_ready("active / rebooting|reboot_pending"),
         *shares.not_ready(
-            "active|stopped|paused|suspended|error / "
-            "rebooting_hard|reboot_pending_hard"
+            "active|stopped|paused|error / rebooting_hard|reboot_pending_hard"
         ),
         *shares.not_ready("active|stopped|error / rescuing"),
-        *shares.not_ready("suspended / resuming"),
     ),
     kind=model.Kind.EVENT,
     on_failure="",

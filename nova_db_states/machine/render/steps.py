@@ -8,6 +8,7 @@ What gives it up leads to one box for each outcome.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+import dataclasses
 import enum
 from typing import Final, NamedTuple
 
@@ -27,6 +28,7 @@ State = notation.State
 _MANY_TAILS: Final = 3
 _MANY_STATES: Final = 40
 _MANY_FUNCTIONS: Final = 2
+_MANY_VM_STATES: Final = 8
 _WIDTH: Final = 16
 
 
@@ -50,7 +52,8 @@ class _Place(NamedTuple):
 _GONE: Final = _Place(_Role.GONE)
 
 # From which place to which, and the numbers of the writes that lead there.
-_Steps = dict[tuple[_Place, _Place], set[str]]
+_Ends = tuple[_Place, _Place]
+_Steps = dict[_Ends, set[str]]
 
 
 def draw(part: parts.Part, action: model.Action) -> graph.Picture:
@@ -63,10 +66,12 @@ def draw(part: parts.Part, action: model.Action) -> graph.Picture:
     numbers = wording.numbered(action)
     members: dict[_Place, set[State]] = {}
     steps: _Steps = {}
+    left: dict[_Ends, set[State]] = {}
     for edge, tail, head in _placed(part.transitions, action, numbers):
         members.setdefault(tail, set()).add(edge.from_)
         members.setdefault(head, set()).add(edge.to)
         steps.setdefault((tail, head), set()).add(numbers[edge.write])
+        left.setdefault((tail, head), set()).add(edge.from_)
     for ends in list(_asked_again(steps)):
         del steps[ends]
     keys = {
@@ -79,6 +84,11 @@ def draw(part: parts.Part, action: model.Action) -> graph.Picture:
         )
     }
     framed = _framed(steps)
+    only = {
+        (keys[tail], head): _only(states, members[tail])
+        for (tail, head), states in left.items()
+        if tail.role is _Role.RUNNING
+    }
     named = set().union(
         *(
             members[place]
@@ -94,7 +104,12 @@ def draw(part: parts.Part, action: model.Action) -> graph.Picture:
             _box(place, key, members[place], rest, action)
             for place, key in keys.items()
         ),
-        tuple(_arrows(steps, keys, framed, numbers)),
+        tuple(
+            dataclasses.replace(
+                arrow, lines=(*arrow.lines, *only.get((arrow.tail, head), ()))
+            )
+            for arrow, head in _arrows(steps, keys, framed, numbers)
+        ),
         tuple(keys[place] for place in keys if place in framed),
     )
 
@@ -228,7 +243,7 @@ def _arrows(
     keys: Mapping[_Place, str],
     framed: frozenset[_Place],
     numbers: Mapping[model.Write, str],
-) -> Iterator[graph.Arrow]:
+) -> Iterator[tuple[graph.Arrow, _Place]]:
     names = {
         number: wording.function(write.nova)
         for write, number in numbers.items()
@@ -247,7 +262,22 @@ def _arrows(
         label = _counted(ordered) if gives_up else _named(ordered, names)
         if not gives_up:
             names |= dict.fromkeys(found, "")
-        yield graph.Arrow(key, keys[head], label, gives_up)
+        yield graph.Arrow(key, keys[head], label, gives_up), head
+
+
+def _only(
+    some: Collection[State], members: Collection[State]
+) -> tuple[str, ...]:
+    """Say which states of a box that sums up many an arrow leaves."""
+    vm_states = {state.vm_state for state in members}
+    leaving = {state.vm_state for state in some}
+    if len(vm_states) < _MANY_VM_STATES or leaving == vm_states:
+        return ()
+    word, named = "if", leaving
+    if len(leaving) > len(vm_states - leaving):
+        word, named = "unless", vm_states - leaving
+    listed = ", ".join(sorted(map(wording.name, named)))
+    return tuple(wording.folded([f"{word} {listed}"], _WIDTH))
 
 
 def _counted(numbers: Sequence[str]) -> tuple[str, ...]:
