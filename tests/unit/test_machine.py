@@ -253,7 +253,6 @@ def test_no_path(start: Any, end: Any) -> None:
     assert machine.path(start, end) is None
 
 
-@pytest.mark.xfail(strict=True, reason="soft_delete may begin on the way out")
 def test_nothing_comes_back_from_deletion() -> None:
     """A server whose guest is destroyed is active only by reset-state."""
     assert machine.path(("deleted", None), ("active", None)) is None

@@ -32,11 +32,7 @@ _EXPORTED: Final = {
 
 
 def _leaving(at: machine.State) -> list[machine.Transition]:
-    return [
-        edge
-        for edge in _MAP.leaving.get(at, ())
-        if edge.action != "reset-state"
-    ]
+    return [edge for edge in _MAP.leaving.get(at, ()) if not edge.reserved]
 
 
 def _walk(data: st.DataObject, start: machine.State) -> list[machine.State]:
