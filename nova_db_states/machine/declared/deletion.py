@@ -295,11 +295,11 @@ SOFT_DELETE: Final = model.Action(
         ),
         *_confirms("soft-deleting"),
         model.step(
-            "!deleted / soft-deleting -> soft-delete / NULL",
+            "!building|deleted / soft-deleting -> soft-delete / NULL",
             f"{_MANAGER}.soft_delete_instance",
         ),
         model.step(
-            "!deleted / soft-deleting -> soft-delete / NULL",
+            "!building|deleted / soft-deleting -> soft-delete / NULL",
             f"{_API}._do_soft_delete",
             guarded=False,
             when="its host is down, or it is on none: it is deleted at once",
@@ -325,7 +325,7 @@ SOFT_DELETE: Final = model.Action(
         *_takes(shares.not_ready_34("resized / soft-deleting")),
         *_takes(shares.not_mounted(f"{_SHARED} / soft-deleting")),
         model.fails(
-            "* / soft-deleting        -> =           / NULL",
+            "!building / soft-deleting -> =          / NULL",
             f"{_MANAGER}.soft_delete_instance",
             via=names.REVERTS,
             reserved=True,
