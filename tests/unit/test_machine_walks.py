@@ -3,7 +3,6 @@
 
 import csv
 import io
-import itertools
 from typing import Final
 
 import hypothesis
@@ -15,55 +14,72 @@ from nova_db_states.machine.render import parts
 from tests import strategies
 
 _MAP: Final = machine.MAP
-_KNOWN: Final = {machine.ABSENT, *_MAP.states}
 _DELETES: Final = ("delete", "soft_delete")
 
 _pairs = st.tuples(strategies.vm_states, strategies.task_states)
 
-#: What an exported line of the map allows, reset-state left out.
+#: What the exported lines of the map allow, and to which action.
 _EXPORTED: Final = {
-    tuple(
-        (row[f"{end}_vm_state"] or None, row[f"{end}_task_state"] or None)
-        for end in ("from", "to")
+    (
+        *(
+            (row[f"{end}_vm_state"] or None, row[f"{end}_task_state"] or None)
+            for end in ("from", "to")
+        ),
+        row["action"],
     )
     for row in csv.DictReader(io.StringIO(csv_.render(parts.cut(_MAP))))
-    if row["action"] != "reset-state"
 }
+_EXPORTED_PAIRS: Final = {(before, after) for before, after, _ in _EXPORTED}
 
 
 def _leaving(at: machine.State) -> list[machine.Transition]:
-    return [edge for edge in _MAP.leaving.get(at, ()) if not edge.reserved]
+    return [
+        edge
+        for edge in _MAP.leaving.get(at, ())
+        if edge.action != "reset-state"
+    ]
 
 
-def _walk(data: st.DataObject, start: machine.State) -> list[machine.State]:
+def _walk(
+    data: st.DataObject, start: machine.State
+) -> list[machine.Transition]:
     """Follow edges of the map from a state, wherever chance leads."""
-    way = [start]
+    way: list[machine.Transition] = []
     for _ in range(data.draw(st.integers(0, 30), label="steps")):
-        edges = _leaving(way[-1])
+        edges = _leaving(way[-1].to if way else start)
         if not edges:
             break
         edge = data.draw(st.sampled_from(edges))
         if edge.write.event is machine.Event.DESTROY:
             break
-        way.append(edge.to)
+        way.append(edge)
     return way
+
+
+def _end(data: st.DataObject) -> machine.State:
+    """Walk from somewhere to somewhere."""
+    start = data.draw(st.sampled_from(_MAP.states), label="start")
+    return next((edge.to for edge in reversed(_walk(data, start))), start)
 
 
 @hypothesis.given(data=st.data())
 def test_a_life_never_leaves_the_declared_states(data: st.DataObject) -> None:
     """From its boot a server is always in a state that the map knows."""
-    for before, after in itertools.pairwise(_walk(data, machine.ABSENT)):
-        assert after in _KNOWN
-        assert machine.is_allowed(before, after)
-        assert before in {*machine.sources(after), machine.ABSENT}
-        assert machine.describe(after)
-        assert machine.allowed_actions(after)
+    at = machine.ABSENT
+    for edge in _walk(data, at):
+        assert edge.from_ == at
+        at = edge.to
+        assert at in _MAP.states
+        assert machine.is_allowed(edge.from_, at, action=edge.action)
+        assert machine.is_allowed(edge.from_, at) or edge.reserved
+        assert machine.describe(at)
+        assert machine.allowed_actions(at)
 
 
 @hypothesis.given(data=st.data())
 def test_every_walk_can_end_in_deletion(data: st.DataObject) -> None:
     """Wherever a walk ends, delete is accepted and the row gets marked."""
-    end = _walk(data, data.draw(st.sampled_from(_MAP.states)))[-1]
+    end = _end(data)
     at = machine.State(end.vm_state, "deleting")
     assert machine.is_allowed(end, at, action="delete")
     for _ in range(5):
@@ -84,7 +100,7 @@ def test_whatever_fails_delete_can_be_asked_for_again(
     data: st.DataObject,
 ) -> None:
     """Each failure on the way of a delete leaves a row that is deletable."""
-    end = _walk(data, data.draw(st.sampled_from(_MAP.states)))[-1]
+    end = _end(data)
     at = machine.State(end.vm_state, "deleting")
     for _ in range(data.draw(st.integers(1, 10))):
         edges = [edge for edge in _leaving(at) if edge.action == "delete"]
@@ -102,15 +118,20 @@ def test_no_pair_is_allowed_but_those_exported(
         by_delete = any(
             machine.is_allowed(from_, to, action=name) for name in _DELETES
         )
-        assert (from_, to) in _EXPORTED or by_delete
+        assert (from_, to) in _EXPORTED_PAIRS or by_delete
 
 
-@hypothesis.given(at=st.sampled_from(_MAP.states), to=_pairs)
+@hypothesis.given(
+    at=st.sampled_from(_MAP.states),
+    to=_pairs,
+    name=st.sampled_from(list(_MAP.actions)),
+)
 def test_known_states_lead_exactly_where_the_table_says(
-    at: machine.State, to: tuple[str | None, str | None]
+    at: machine.State, to: tuple[str | None, str | None], name: str
 ) -> None:
     """From a state of the map, allowed and exported are the same."""
-    assert machine.is_allowed(at, to) == ((at, to) in _EXPORTED)
+    allowed = machine.is_allowed(at, to, action=name)
+    assert allowed == ((at, to, name) in _EXPORTED)
 
 
 @hypothesis.given(edge=st.sampled_from(machine.transitions()))
@@ -118,11 +139,11 @@ def test_every_edge_is_found_by_every_question(
     edge: machine.Transition,
 ) -> None:
     """An edge is allowed, exported, and among the sources of its target."""
-    assert machine.is_allowed(edge.from_, edge.to, action=edge.action)
-    if edge.action != "reset-state":
-        assert (edge.from_, edge.to) in _EXPORTED
+    name = edge.action
+    assert machine.is_allowed(edge.from_, edge.to, action=name)
+    assert (edge.from_, edge.to, name) in _EXPORTED
     if edge.from_ != machine.ABSENT:
-        assert edge.from_ in machine.sources(edge.to, action=edge.action)
+        assert edge.from_ in machine.sources(edge.to, action=name)
 
 
 @hypothesis.given(at=_pairs)
