@@ -120,6 +120,7 @@ def watch(
     max_away_s: float = 60.0,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], object] = time.sleep,
+    _ask: Callable[[Callable[[], None]], None] | None = None,
 ) -> Watch:
     """Watch an instance while something long is done to it.
 
@@ -173,8 +174,13 @@ def watch(
             "expected_task_state=Not('deleting', 'soft-deleting')."
         )
     progress = progress_.Progress(total)
+
+    def update() -> None:
+        _write(context, name, given, progress.percent())
+
     heart = heartbeat.Heart(
-        lambda: _write(context, name, given, progress.percent()),
+        # A task takes note of what its watches are told: it asks for them.
+        update if _ask is None else lambda: _ask(update),
         name,
         _checked_seconds("interval_s", interval_s),
         _checked_seconds("max_away_s", max_away_s),

@@ -329,3 +329,32 @@ def test_a_transaction_that_is_open(cell: watched.Cell) -> None:
         pytest.raises(exceptions.InvalidContext, match=cell.instance),
     ):
         checkpoint()
+
+
+def test_somebody_else_asks(cell: watched.Cell) -> None:
+    """A task that has a watch sees every check, and may refuse it."""
+    asked: list[Callable[[], None]] = []
+    refusals: list[Exception] = []
+
+    def ask(question: Callable[[], None]) -> None:
+        asked.append(question)
+        if refusals:
+            raise refusals[0]
+        question()
+
+    checkpoint = cell.watch(_ask=ask)
+    assert len(asked) == len(cell.updates) == 1
+    cell.clock.now += watched.INTERVAL_S
+    checkpoint()
+    assert len(asked) == len(cell.updates) == 2
+    refusals.append(
+        exceptions.InstanceNotFound(
+            "It was lost elsewhere.", instance_uuid=cell.instance
+        )
+    )
+    cell.clock.now += watched.INTERVAL_S
+    for _ in range(2):
+        with pytest.raises(exceptions.InstanceNotFound, match="elsewhere"):
+            checkpoint()
+    assert len(asked) == 3
+    assert len(cell.updates) == 2
