@@ -165,13 +165,26 @@ def _ends(edge: model.Transition) -> bool:
 
 
 def _deletes_are_kept(made: atlas.Atlas) -> Iterator[str]:
+    """Find what ends a delete and may not, or may for whoever comes along."""
     for edge in made.transitions:
         if (
-            edge.from_.task_state in atlas.DELETING
-            and edge.to.task_state != edge.from_.task_state
-            and edge.action not in _MAY_LEAVE_DELETING
+            edge.from_.task_state not in atlas.DELETING
+            or edge.to.task_state == edge.from_.task_state
         ):
+            continue
+        if edge.action not in _MAY_LEAVE_DELETING:
             yield f"{edge}: overwrites a delete; declare it as a defect"
+        elif not edge.reserved and not _deletes(edge):
+            yield f"{edge}: ends a delete without deleting; reserve it"
+
+
+def _deletes(edge: model.Transition) -> bool:
+    """Say whether an edge is a step towards deletion."""
+    return edge.path is model.Path.SUCCESS and (
+        edge.to.task_state in atlas.DELETING
+        or edge.to.vm_state
+        in (states.VMState.DELETED, states.VMState.SOFT_DELETED)
+    )
 
 
 def _first_steps_start_where_asked(made: atlas.Atlas) -> Iterator[str]:

@@ -62,7 +62,7 @@ DELETE: Final = model.Action(
             "* / deleting -> deleted / NULL", "f:destroy", at_most_s=60
         ),
         model.destroys("deleted / NULL", "f:destroy"),
-        model.fails("* / deleting -> error / NULL", "f:failed"),
+        model.fails("* / deleting -> error / NULL", "f:failed", reserved=True),
     ),
     launched=False,
     on_failure="error / NULL",
@@ -215,6 +215,17 @@ BROKEN: Final[dict[str, tuple[tuple[model.Action, ...], str]]] = {
         (
             "active / deleting -> active / NULL (pause, f:late): overwrites a "
             "delete; declare it as a defect"
+        ),
+    ),
+    "a delete that anybody may give up": (
+        (
+            BOOT,
+            PAUSE,
+            changed(DELETE, 3, "* / deleting -> error / NULL", reserved=False),
+        ),
+        (
+            "active / deleting -> error / NULL (delete, f:failed): ends a "
+            "delete without deleting; reserve it"
         ),
     ),
     "an action that is not there": (
