@@ -192,7 +192,8 @@ INIT_HOST: Final = model.Action(
 )
 
 SHARE_NOT_READY: Final = model.Action(
-    "share in attaching/detaching state during start/stop/reboot/rescue",
+    "share in attaching/detaching state during "
+    "start/stop/reboot/rescue/resume",
     "Set a server to error whose share is on its way to or from it.",
     "active|paused|stopped|error / powering-on|powering-off|rebooting"
     "|reboot_pending|rebooting_hard|reboot_pending_hard|rescuing",
@@ -208,7 +209,9 @@ SHARE_NOT_READY: Final = model.Action(
     ),
     kind=model.Kind.EVENT,
     on_failure="",
-    note="Until Nova 33 the function is ComputeManager._get_share_info.",
+    note="Until Nova 33 the function is ComputeManager._get_share_info. A "
+    "resume asks too, and never finds one: a server with shares cannot be "
+    "suspended.",
 )
 
 ACTIONS: Final[tuple[model.Action, ...]] = (INIT_HOST, SHARE_NOT_READY)
