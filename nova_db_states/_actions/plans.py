@@ -91,15 +91,6 @@ class Plan:
                 )
         return found
 
-    def begins_from(self, state: State) -> bool:
-        """Say whether it may rightly be asked for in a state."""
-        if not self.action.admits(state):
-            return False
-        first = self.first
-        return not first or any(
-            write.change.starts_from(state) for write in first
-        )
-
     def uncovered(self) -> moves.Span:
         """List the starts that no first step and no defect begins from."""
         covered = {

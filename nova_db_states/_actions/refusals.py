@@ -4,7 +4,6 @@
 from nova_db_states import exceptions
 from nova_db_states import machine
 from nova_db_states._actions import moves
-from nova_db_states._actions import plans
 
 __all__ = ["add", "add_allowed", "allowed_in", "is_refusal"]
 
@@ -29,11 +28,9 @@ def allowed_in(state: moves.State) -> tuple[str, ...]:
     :returns: the names, in the order of the map
     """
     try:
-        names = machine.allowed_actions(state)
+        return machine.allowed_actions(state)
     except exceptions.InvalidState:
         return ()
-    # What Nova lets pass may be a defect of Nova's.
-    return tuple(name for name in names if plans.of(name).begins_from(state))
 
 
 def add(conflict: exceptions.InstanceUpdateConflict, sentence: str) -> None:

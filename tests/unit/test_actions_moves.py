@@ -157,8 +157,7 @@ def test_defects_are_no_way() -> None:
         )
     )
     begun = State("active", "pausing")
-    assert plan.begins_from(State("active", None))
-    assert not plan.begins_from(State("error", None))
+    assert plan.beginning() == {State("active", None): {begun}}
     assert not plan.uncovered()
     assert plan.begun("pausing") == {begun}
     assert plan.usual_ends(begun) == _span("paused")
