@@ -155,11 +155,13 @@ def _agree(checks: list[sites.Check], declared: list[model.Action]) -> bool:
     vm = {str(each) for pattern in patterns for each in pattern[0]}
     task = {str(each) for pattern in patterns for each in pattern[1]}
     launched = any(check.must_have_launched for check in checks)
+    # What is being built has never run, so whether it is named or not is one.
+    never = {str(states.VMState.BUILDING)} if launched else set()
     return (
         _column_agrees(
             [(check.rejects, check.vm_states) for check in checks],
-            vm,
-            notation.VM_STATES,
+            vm - never,
+            [each for each in notation.VM_STATES if each not in never],
         )
         and _column_agrees(
             [(check.rejects, check.task_states) for check in checks],
