@@ -8,13 +8,12 @@ source like everything else.
 
 import ast
 from collections.abc import Callable, Iterator, Mapping
-import dataclasses
-import re
 from typing import Final
 
 from nova_db_states.drift import functions
 from nova_db_states.drift import paths
 from nova_db_states.drift import sites
+from nova_db_states.drift import statements
 from nova_db_states.drift import values
 
 __all__ = [
@@ -22,10 +21,10 @@ __all__ = [
     "HELPERS",
     "REVERTING",
     "Calls",
-    "Write",
-    "is_instance",
     "references",
 ]
+
+Write = statements.Write
 
 REVERTING: Final = "reverts_task_state"
 """The decorator that clears ``task_state`` when a method fails."""
@@ -52,11 +51,9 @@ HELPERS: Final = frozenset(
 )
 """Functions of Nova's whose every call is a write of its own."""
 
-_DATABASE: Final = {
+_EVENTS: Final = {
     "instance_create": sites.CREATE,
     "instance_destroy": sites.DESTROY,
-    "instance_update": sites.UPDATE,
-    "instance_update_and_get_original": sites.UPDATE,
 }
 
 _KEEP: Final[sites.Values] = frozenset({sites.KEEP})
@@ -64,58 +61,19 @@ _NULL: Final[sites.Values] = frozenset({None})
 _ERROR: Final[sites.Values] = frozenset({"error"})
 _ANY: Final = values.ANYTHING.values
 
-# "instance", "self._target_cell_instance", "db_instance", "inst",
-# "instance_ref", "server"
-_INSTANCE: Final = re.compile(r"(^|[._])(inst(ance)?(_ref|_obj)?|server)$")
-
-
-@dataclasses.dataclass(frozen=True)
-class Write:
-    """A write that one call makes on one way through its function.
-
-    The attributes are those of :class:`~nova_db_states.drift.sites.Site`.
-    """
-
-    line: int
-    event: str
-    vm: sites.Values
-    task: sites.Values
-    expected: sites.Values | None = None
-    expected_vm: sites.Values | None = None
-    via: str = ""
-    column: int = 0
-
-
-def is_instance(owner: str) -> bool:
-    """Say whether a name is one that Nova gives to servers.
-
-    :param owner: the object as the source writes it
-    """
-    return _INSTANCE.search(owner) is not None
-
 
 def references(node: ast.AST) -> Iterator[Write]:
-    """Find the helpers that are handed to somebody else to call.
+    """Find what is handed to somebody else to call, or is text of SQL.
 
     :param node: an expression or a statement
     :returns: for each a write of which nothing is known
     """
-    every = [node, *functions.own_nodes(node)]
-    called = {id(each.func) for each in every if isinstance(each, ast.Call)}
-    for each in every:
-        if not isinstance(each, ast.Name | ast.Attribute):
-            continue
-        name = functions.name_of(each)
-        if (
-            name in HELPERS - {_CALLBACK}
-            and isinstance(each.ctx, ast.Load)
-            and id(each) not in called
-        ):
-            yield _unknown(each, sites.UPDATE, name)
-
-
-def _unknown(node: ast.expr, event: str, via: str = "") -> Write:
-    return Write(node.lineno, event, _ANY, _ANY, _ANY, _ANY, via)
+    every = (HELPERS - {_CALLBACK}) | statements.DATABASE
+    for each in statements.borrowed(node, every):
+        yield statements.unknown(each, sites.UPDATE, functions.name_of(each))
+    for part in (node, *functions.own_nodes(node)):
+        if isinstance(part, ast.Constant) and statements.is_sql(part):
+            yield statements.unknown(part, sites.UPDATE, "SQL")
 
 
 class Calls:
@@ -125,6 +83,7 @@ class Calls:
     :param known: the functions of the file, by their bare names; only those
         whose name is unique in it
     :param left: what functions of the file leave unsaved, by their names
+    :param aliases: further names that the function has for servers
     :param saved: is told the lines whose assignment a write saves
     """
 
@@ -133,12 +92,21 @@ class Calls:
         evaluator: values.Evaluator,
         known: Mapping[str, functions.Function],
         left: Mapping[str, Mapping[str, paths.Pending]],
+        aliases: frozenset[str],
         saved: Callable[[frozenset[int]], None],
     ) -> None:
         self._evaluator = evaluator
         self._known = known
         self._left = left
+        self._aliases = aliases
         self._saved = saved
+
+    def is_instance(self, owner: str) -> bool:
+        """Say whether an object is a server, as far as its name tells.
+
+        :param owner: the object as the source writes it
+        """
+        return owner in self._aliases or statements.is_instance(owner)
 
     def apply(self, call: ast.Call, path: paths.Path) -> Iterator[Write]:
         """Do what a call does.
@@ -152,9 +120,9 @@ class Calls:
             yield from self._method(name, call.func.value, call, path)
         if name in HELPERS:
             yield from self._helper(name, call, path)
-        elif name in _DATABASE:
-            yield _unknown(call, _DATABASE[name])
-        elif name == "setattr" and len(call.args) > 1:
+        elif name in statements.DATABASE:
+            yield statements.unknown(call, _EVENTS.get(name, sites.UPDATE))
+        elif name in {"setattr", "__setattr__"}:
             self._setattr(call, path)
         elif name in self._left:
             self._inherit(name, call, path)
@@ -163,15 +131,23 @@ class Calls:
         self, name: str, on: ast.expr, call: ast.Call, path: paths.Path
     ) -> Iterator[Write]:
         owner = ast.unparse(on)
+        is_made = isinstance(on, ast.Call) and statements.is_made(on)
+        if isinstance(on, ast.Call) and is_made:
+            table = self._evaluator.keywords(on, path.names)
+            path.put(owner, table, on.lineno)
         match name:
             case "save":
                 yield from self._save(call, owner, path)
-            case "create" | "destroy" if is_instance(owner):
+            case "create" | "destroy" if is_made or self.is_instance(owner):
                 yield self._born_or_gone(call, owner, path)
             case "update":
                 yield from self._update(call, owner, path)
+            case "values" if statements.is_statement(call):
+                table = self._given(call, path)
+                if table.is_open or self._has_state(table):
+                    yield self._of_table(call, table, name)
             case "update_on_match" if "models.Instance," in owner:
-                yield _unknown(call, sites.UPDATE)
+                yield statements.unknown(call, sites.UPDATE)
             case "append" | "extend" | "add" if owner in path.names:
                 self._widen(call, owner, path)
 
@@ -194,7 +170,7 @@ class Calls:
         pending = path.pending.pop(owner, None)
         if pending is not None:
             self._saved(pending.lines)
-        elif not guarded and not is_instance(owner):
+        elif not guarded and not self.is_instance(owner):
             return
         is_change = guarded or pending is not None
         done = pending or paths.Pending()
@@ -218,7 +194,7 @@ class Calls:
         given: ast.expr | None = None
         # The models of the database have a save() too, which takes a session.
         if (
-            is_instance(owner)
+            self.is_instance(owner)
             and len(call.args) > position
             and functions.name_of(call.args[position]) != "session"
         ):
@@ -251,20 +227,24 @@ class Calls:
     def _update(
         self, call: ast.Call, owner: str, path: paths.Path
     ) -> Iterator[Write]:
-        table = values.Table(frozenset())
-        for argument in call.args[:1]:
-            found = self._evaluator.of(argument, path.names)
-            table = self._evaluator.merged(table, found)
-        table = self._evaluator.keywords(call, path.names, table)
+        table = self._given(call, path)
         if isinstance(path.names.get(owner), values.Table):
             before = path.names[owner]
             assert isinstance(before, values.Table)
             path.names[owner] = self._evaluator.merged(before, table)
-        elif is_instance(owner):
+        elif self.is_instance(owner):
             path.put(owner, table, call.lineno)
-        elif {"vm_state", "task_state"} & {key for key, _ in table.entries}:
+        elif self._has_state(table):
             # A statement of SQL, or of an object that is not called a server.
             yield self._of_table(call, table, "update")
+
+    def _given(self, call: ast.Call, path: paths.Path) -> values.Table:
+        """Give what a call takes as a dictionary or as keywords."""
+        table = values.Table(frozenset())
+        for argument in call.args[:1]:
+            found = self._evaluator.of(argument, path.names)
+            table = self._evaluator.merged(table, found)
+        return self._evaluator.keywords(call, path.names, table)
 
     def _widen(self, call: ast.Call, owner: str, path: paths.Path) -> None:
         for argument in call.args:
@@ -274,18 +254,47 @@ class Calls:
             )
 
     def _setattr(self, call: ast.Call, path: paths.Path) -> None:
-        owner = ast.unparse(call.args[0])
-        name = self._evaluator.of(call.args[1], path.names)
+        """Set an attribute whose name is an argument.
+
+        The owner is the first one, too: ``instance.__setattr__(name, value)``
+        is the same as ``object.__setattr__(instance, name, value)``.
+        """
+        arguments = list(call.args)
+        if len(arguments) == 2 and isinstance(call.func, ast.Attribute):  # noqa: PLR2004 - a name and a value
+            arguments.insert(0, call.func.value)
+        if len(arguments) > 2:  # noqa: PLR2004 - the owner before them
+            owner, key, value = arguments[0], arguments[1], arguments[-1]
+            self.set_item(ast.unparse(owner), key, value, path, call.lineno)
+
+    def set_item(
+        self,
+        owner: str,
+        key: ast.expr,
+        value: ast.expr | None,
+        path: paths.Path,
+        line: int,
+    ) -> None:
+        """Set what an expression names.
+
+        :param owner: the object whose attribute or item it is
+        :param key: the name
+        :param value: the value, ``None`` if nothing is known of it
+        :param path: the way to it, which is changed
+        :param line: where
+        """
+        names = self._evaluator.of(key, path.names)
         table = values.Table(frozenset(), is_open=True)
-        if isinstance(name, values.Choice) and name != values.ANYTHING:
+        if isinstance(names, values.Choice) and names != values.ANYTHING:
+            found = self._evaluator.of(value, path.names)
+            if len(names.values) > 1:
+                found = values.either(found, values.NOTHING)
+            is_open = sites.UNKNOWN in names.values
             table = values.Table(
-                frozenset(
-                    (key, self._evaluator.of(call.args[-1], path.names))
-                    for key in name.values
-                )
+                frozenset((name, found) for name in names.values), is_open
             )
-        if is_instance(owner):
-            path.put(owner, table, call.lineno)
+        is_state = self._has_state(table) and not table.is_open
+        if is_state or self.is_instance(owner):
+            path.put(owner, table, line)
 
     def _helper(
         self, name: str, call: ast.Call, path: paths.Path
@@ -322,7 +331,7 @@ class Calls:
     def _after_spawn(self, call: ast.Call, path: paths.Path) -> None:
         owner = "instance"
         for argument in call.args:
-            if is_instance(ast.unparse(argument)):
+            if self.is_instance(ast.unparse(argument)):
                 owner = ast.unparse(argument)
         vm = values.Choice(self._argument(call, "vm_state", 1, path))
         table = values.Table(

@@ -8,6 +8,7 @@ from typing import Final
 
 from nova_db_states.drift import agree
 from nova_db_states.drift import compare
+from nova_db_states.drift import conditions
 from nova_db_states.drift import find
 from nova_db_states.drift import findings
 from nova_db_states.drift import repeats
@@ -91,6 +92,7 @@ def judge(
         *agree.compare_names(inventory),
         *writes,
         *repeats.compare_counts(inventory.sites, apart, release),
+        *conditions.compare_conditions(inventory, release),
         *agree.compare_functions(inventory, every, release),
         *agree.compare_checks(inventory, every),
         *agree.compare_statuses(inventory),

@@ -47,6 +47,11 @@ def scan(root: pathlib.Path) -> sites.Inventory:
         functions=frozenset(
             place for each in every for place in each.places()
         ),
+        conditions={
+            place: conditions
+            for each in every
+            for place, conditions in each.conditions()
+        },
         checks=tuple(check for each in every for check in each.checks(heads)),
         vm_states=words.vm_states,
         task_states=words.task_states,

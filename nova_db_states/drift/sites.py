@@ -142,6 +142,8 @@ class Inventory:
     :ivar saves: the unguarded saves that carry no state of their own
     :ivar functions: the functions of the files that speak of states, each as
         ``file:function``
+    :ivar conditions: what functions select servers by, each as
+        ``file:function``
     :ivar checks: the decorators, ordered by file and line
     :ivar vm_states: the names and values of Nova's ``InstanceState``
     :ivar task_states: the same of ``InstanceTaskState``
@@ -152,6 +154,7 @@ class Inventory:
     sites: tuple[Site, ...]
     saves: tuple[Site, ...]
     functions: frozenset[str]
+    conditions: Mapping[str, frozenset[str]]
     checks: tuple[Check, ...]
     vm_states: Mapping[str, str]
     task_states: Mapping[str, str]

@@ -12,7 +12,9 @@ from nova_db_states.drift import calls
 from nova_db_states.drift import functions
 from nova_db_states.drift import learning
 from nova_db_states.drift import paths
+from nova_db_states.drift import selection
 from nova_db_states.drift import sites
+from nova_db_states.drift import statements
 from nova_db_states.drift import values
 from nova_db_states.drift import vocabulary
 from nova_db_states.drift import walk
@@ -89,6 +91,19 @@ class Source:
         """Give every function of the file as ``file:function``."""
         for function in self._functions:
             yield f"{self.file}:{function.name}"
+
+    def conditions(self) -> Iterator[tuple[str, frozenset[str]]]:
+        """Give what the functions of the file select servers by.
+
+        Only those that may write a state or pass one on have any. What their
+        arguments can be is known after :meth:`writes`.
+        """
+        for function in self._mentions:
+            found = selection.read(
+                function, self._evaluator, self._learning.names(function)
+            )
+            if found:
+                yield f"{self.file}:{function.name}", found
 
     def heads(self) -> dict[str, functions.Function]:
         """Give the functions of the file by their names."""
@@ -229,7 +244,7 @@ def _handed_on(tree: ast.Module, names: frozenset[str]) -> frozenset[str]:
     )
 
 
-def _united(found: Iterable[calls.Write]) -> list[calls.Write]:
+def _united(found: Iterable[statements.Write]) -> list[statements.Write]:
     """Unite what one line writes on different ways.
 
     Two ways that differ in one thing are one write, where that thing may be
@@ -252,7 +267,7 @@ def _united(found: Iterable[calls.Write]) -> list[calls.Write]:
     apart = [write for write in writes if write.via == calls.ERROR_OUT]
     writes = [write for write in writes if write not in apart]
     for name in ("expected", "expected_vm", "task", "vm"):
-        united: dict[calls.Write, sites.Values | None] = {}
+        united: dict[statements.Write, sites.Values | None] = {}
         for write in writes:
             mine: sites.Values | None = getattr(write, name)
             # A guard and no guard are never the same write.
@@ -267,7 +282,7 @@ def _united(found: Iterable[calls.Write]) -> list[calls.Write]:
 
 
 def _with(
-    write: calls.Write, name: str, value: sites.Values | None
-) -> calls.Write:
+    write: statements.Write, name: str, value: sites.Values | None
+) -> statements.Write:
     change: dict[str, Any] = {name: value}
     return dataclasses.replace(write, **change)

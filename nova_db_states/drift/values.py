@@ -11,6 +11,7 @@ from nova_db_states.drift import sites
 
 __all__ = [
     "ANYTHING",
+    "NOTHING",
     "Abstract",
     "Choice",
     "Evaluator",
@@ -23,6 +24,8 @@ _COPIERS: Final = frozenset(
     {"copy", "deepcopy", "frozenset", "list", "set", "sorted", "tuple"}
 )
 _ENUMS: Final = frozenset({"InstanceState", "InstanceTaskState"})
+_ROWS: Final = frozenset({"Instance", "c", "columns"})
+_COLUMNS: Final = frozenset({"vm_state", "task_state"})
 _MODULES: Final = frozenset({"vm_states", "task_states"})
 
 
@@ -59,7 +62,7 @@ class Table:
         for name, value in self.entries:
             if name == key:
                 return value
-        return ANYTHING if self.is_open else _MISSING
+        return ANYTHING if self.is_open else NOTHING
 
     def with_entry(self, key: str | None, value: "Choice | Table") -> "Table":
         """Replace one entry.
@@ -77,7 +80,8 @@ Abstract = Choice | Table
 ANYTHING: Final = Choice(frozenset({sites.UNKNOWN}))
 """An expression about which the source says nothing."""
 
-_MISSING: Final = Choice(frozenset({sites.KEEP}))
+NOTHING: Final = Choice(frozenset({sites.KEEP}))
+"""What stands under a key that a dictionary does not have."""
 
 
 def either(one: Abstract, other: Abstract) -> Abstract:
@@ -184,6 +188,9 @@ class Evaluator:
         owner = _last(node.value)
         if owner in _MODULES | _ENUMS:
             return self._constants.get(owner, {}).get(node.attr, ANYTHING)
+        if owner in _ROWS and node.attr in _COLUMNS:
+            # As a key of what SQLAlchemy is to write.
+            return Choice(frozenset({node.attr}))
         return ANYTHING
 
     def _collection(
@@ -207,15 +214,31 @@ class Evaluator:
         for key, value in zip(keys, values, strict=True):
             if key is None:
                 table = self.merged(table, self.of(value, names))
-                continue
-            name = self.of(key, names)
-            if not _is_one(name):
-                table = dataclasses.replace(table, is_open=True)
-                continue
-            assert isinstance(name, Choice)
-            (text,) = name.values
-            table = table.with_entry(text, self.of(value, names))
+            else:
+                table = self.set_in(table, key, value, names)
         return table
+
+    def set_in(
+        self,
+        table: Table,
+        key: ast.expr,
+        value: ast.expr | None,
+        names: Mapping[str, Abstract],
+    ) -> Table:
+        """Set one entry of a dictionary.
+
+        :param table: the dictionary before
+        :param key: the key
+        :param value: the value, ``None`` if nothing is known of it
+        :param names: what the local names stand for
+        :returns: the dictionary after
+        """
+        name = self.of(key, names)
+        if not _is_one(name):
+            return dataclasses.replace(table, is_open=True)
+        assert isinstance(name, Choice)
+        (text,) = name.values
+        return table.with_entry(text, self.of(value, names))
 
     @staticmethod
     def merged(table: Table, further: Abstract) -> Table:
@@ -315,7 +338,7 @@ def _entry(table: Table, key: str | None) -> Abstract:
     for name, value in table.entries:
         if name == key:
             return value
-    return ANYTHING if table.is_open else _MISSING
+    return ANYTHING if table.is_open else NOTHING
 
 
 def _last(node: ast.expr) -> str:

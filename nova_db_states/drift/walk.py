@@ -11,16 +11,16 @@ from typing import Final
 from nova_db_states.drift import calls
 from nova_db_states.drift import functions
 from nova_db_states.drift import paths
+from nova_db_states.drift import relevance
 from nova_db_states.drift import sites
+from nova_db_states.drift import statements
 from nova_db_states.drift import values
 
 __all__ = ["Walker"]
 
-_STATES: Final = frozenset({"vm_state", "task_state"})
-_NEVER_RETURNS: Final = "save_and_reraise_exception"
+Write = statements.Write
 
-# Calls whose arguments may be states, besides the helpers.
-_TAKERS: Final = calls.HELPERS | {"save", "update", "setattr", "Instance"}
+_NEVER_RETURNS: Final = "save_and_reraise_exception"
 
 Heard = Callable[[ast.Call, Mapping[str, values.Abstract]], None]
 
@@ -54,16 +54,22 @@ class Walker:
         self._evaluator = evaluator
         self._names = dict(names)
         self._heard = heard
-        self._calls = calls.Calls(evaluator, known, left, self._mark_saved)
-        self._relevant = _relevant(function.node, frozenset(known))
-        self._writes: dict[calls.Write, None] = {}
+        self._calls = calls.Calls(
+            evaluator,
+            known,
+            left,
+            statements.aliases(function.node),
+            self._mark_saved,
+        )
+        self._relevant = relevance.relevant(function.node, known)
+        self._writes: dict[Write, None] = {}
         self._saved: set[int] = set()
         self._lost: dict[str, list[paths.Pending]] = {}
         self.unsaved: dict[str, paths.Pending] = {}
         self._left: list[paths.Path] = []
         self._jumped: list[paths.Path] = []
 
-    def walk(self) -> list[calls.Write]:
+    def walk(self) -> list[Write]:
         """Go through the function.
 
         :returns: what is written, each way on its own
@@ -80,9 +86,9 @@ class Walker:
     def _lose(self, owner: str, pending: paths.Pending) -> None:
         self._lost.setdefault(owner, []).append(pending)
 
-    def _assigns(self) -> list[calls.Write]:
+    def _assigns(self) -> list[Write]:
         """Give what was set and is saved on no way through the function."""
-        found: list[calls.Write] = []
+        found: list[Write] = []
         for owner, every in self._lost.items():
             never = [
                 pending
@@ -94,7 +100,7 @@ class Walker:
             both = functools.reduce(operator.or_, never)
             self.unsaved[owner] = both
             found.append(
-                calls.Write(min(both.lines), sites.ASSIGN, both.vm, both.task)
+                Write(min(both.lines), sites.ASSIGN, both.vm, both.task)
             )
         return found
 
@@ -228,7 +234,7 @@ class Walker:
         for write in calls.references(node):
             self._writes[write] = None
 
-    def _note(self, write: calls.Write, call: ast.Call) -> None:
+    def _note(self, write: Write, call: ast.Call) -> None:
         placed = dataclasses.replace(write, column=call.col_offset)
         self._writes[placed] = None
 
@@ -239,6 +245,10 @@ class Walker:
                     self._bind(target, value, way, node.lineno)
             case ast.AnnAssign(target=target, value=value) if value:
                 self._bind(target, value, way, node.lineno)
+            case ast.AugAssign(
+                target=ast.Attribute() | ast.Subscript() as target
+            ):
+                self._bind(target, None, way, node.lineno)
             case ast.AugAssign(target=ast.Name(id=name), value=value):
                 if name in way.names:
                     way.names[name] = values.either(
@@ -269,16 +279,16 @@ class Walker:
                 if name in self._relevant and found != values.ANYTHING:
                     way.names[name] = found
                 self._construct(name, value, way)
-            case ast.Attribute(value=owner, attr=name) if name in _STATES:
+            case ast.Attribute(value=owner, attr=name) if (
+                name in relevance.STATES
+            ):
                 found = self._evaluator.of(value, way.names)
                 table = values.Table(frozenset({(name, found)}))
                 way.put(ast.unparse(owner), table, line)
             case ast.Attribute():
                 self._rebind(ast.unparse(target), way)
                 self._construct(ast.unparse(target), value, way)
-            case ast.Subscript(
-                value=owner, slice=ast.Constant(value=str(key))
-            ):
+            case ast.Subscript(value=owner, slice=key):
                 self._set_item(ast.unparse(owner), key, value, way, line)
             case ast.Tuple(elts=parts) | ast.List(elts=parts):
                 for index, part in enumerate(parts):
@@ -301,24 +311,26 @@ class Walker:
         """Take ``objects.Instance(vm_state=...)`` for an unsaved object."""
         if not isinstance(value, ast.Call):
             return
-        if values.called(value) == "Instance":
+        if statements.is_made(value):
             table = self._evaluator.keywords(value, way.names)
             way.put(name, table, value.lineno)
 
     def _set_item(
         self,
         owner: str,
-        key: str,
+        key: ast.expr,
         value: ast.expr | None,
         way: paths.Path,
         line: int,
     ) -> None:
-        found = self._evaluator.of(value, way.names)
         before = way.names.get(owner)
-        if isinstance(before, values.Table):
-            way.names[owner] = before.with_entry(key, found)
-        elif key in _STATES and calls.is_instance(owner):
-            way.put(owner, values.Table(frozenset({(key, found)})), line)
+        if not isinstance(before, values.Table):
+            if self._calls.is_instance(owner):
+                self._calls.set_item(owner, key, value, way, line)
+            return
+        way.names[owner] = self._evaluator.set_in(
+            before, key, value, way.names
+        )
 
 
 def _may_swallow(node: ast.AST) -> bool:
@@ -328,66 +340,3 @@ def _may_swallow(node: ast.AST) -> bool:
         or (isinstance(each, ast.keyword) and each.arg == "reraise")
         for each in ast.walk(node)
     )
-
-
-def _relevant(node: ast.AST, known: frozenset[str]) -> frozenset[str]:
-    """Find the names of a function that may end up in a state.
-
-    Every other name is left out of the paths, which would be too many.
-
-    :param node: the function
-    :param known: the functions whose arguments matter
-    :returns: the names
-    """
-    sources: dict[str, set[str]] = {}
-    wanted: set[str] = set()
-    for each in functions.own_nodes(node):
-        match each:
-            case ast.Call() if values.called(each) in known | _TAKERS:
-                wanted |= _names(each)
-            case ast.Assign(targets=targets, value=value):
-                for target in targets:
-                    wanted |= _sources(target, value, sources)
-            case (
-                ast.AnnAssign(target=target, value=ast.expr() as value)
-                | ast.AugAssign(target=target, value=value)
-            ):
-                wanted |= _sources(target, value, sources)
-            case _:
-                pass
-    missing = set(wanted)
-    while missing:
-        missing = set().union(*(sources.get(each, ()) for each in missing))
-        missing -= wanted
-        wanted |= missing
-    return frozenset(wanted)
-
-
-def _sources(
-    target: ast.expr, value: ast.expr, sources: dict[str, set[str]]
-) -> set[str]:
-    """Note what a target of an assignment is made of.
-
-    :param target: the target
-    :param value: the value
-    :param sources: is told the names in the value, if the target is a name
-    :returns: the names in the value, if the target is a state
-    """
-    match target:
-        case ast.Name(id=name):
-            sources.setdefault(name, set()).update(_names(value))
-        case ast.Tuple(elts=parts) | ast.List(elts=parts):
-            return set().union(
-                *(_sources(part, value, sources) for part in parts)
-            )
-        case ast.Attribute(attr=name) if name in _STATES:
-            return _names(value)
-        case ast.Subscript(slice=ast.Constant(value=key)) if key in _STATES:
-            return _names(value) | _names(target)
-        case _:
-            pass
-    return set()
-
-
-def _names(node: ast.AST) -> set[str]:
-    return {each.id for each in ast.walk(node) if isinstance(each, ast.Name)}

@@ -215,6 +215,91 @@ def test_changed_helper(plant: Plant) -> None:
     assert (drift.Kind.UNDECLARED, place) in found
 
 
+def test_removed_check(plant: Plant) -> None:
+    """An action that newly starts in every state is told."""
+    old = """    @check_instance_state(vm_state=[vm_states.PAUSED])
+    def unpause("""
+    assert plant(_API, old, "    def unpause(") == [
+        (drift.Kind.CHECK, "API.unpause")
+    ]
+
+
+def test_removed_check_of_a_second_function(plant: Plant) -> None:
+    """An action may be asked for in two ways; both have to look."""
+    old = """    @check_instance_state(task_state=None,
+                          must_have_launched=False)
+    def force_delete("""
+    assert plant(_API, old, "    def force_delete(") == [
+        (drift.Kind.CHECK, "API.force_delete")
+    ]
+
+
+def test_renamed_function(plant: Plant) -> None:
+    """A function that accepts an action cannot go unnoticed."""
+    old = "    def allow_share(self,"
+    assert plant(_API, old, "    def attach_share(self,") == [
+        (drift.Kind.GONE, "API.allow_share")
+    ]
+
+
+def test_function_of_a_gap(plant: Plant) -> None:
+    """Nor can one with whose write a gap begins or ends."""
+    old = "    def volume_snapshot_create("
+    new = "    def snapshot_create_of_volume("
+    found = plant(_MANAGER, old, new)
+    assert found == [
+        (drift.Kind.GONE, "ComputeManager.volume_snapshot_create")
+    ]
+
+
+def test_write_that_is_repeated(plant: Plant) -> None:
+    """A further line with a write that is declared is told."""
+    old = "        instance.vm_state = vm_states.SUSPENDED\n"
+    new = "        self._set_instance_obj_error_state(instance)\n"
+    place = "ComputeManager._init_instance"
+    start = "    def _init_instance(self, context, instance):\n"
+    twice = """        instance.task_state = None
+        instance.save()
+"""
+    assert (
+        plant(_MANAGER, start, start + twice + new)
+        == [(drift.Kind.COUNT, place)] * 2
+    )
+    again = f"{old}        instance.task_state = None\n"
+    again += "        instance.save("
+    again += "expected_task_state=task_states.SUSPENDING)\n"
+    assert plant(_MANAGER, old, again + old) == [
+        (drift.Kind.COUNT, "ComputeManager.suspend_instance")
+    ]
+
+
+def test_widened_selection(plant: Plant) -> None:
+    """A state more that Nova selects by, before a write without a guard."""
+    old = "task_states.IMAGE_SNAPSHOT_PENDING,\n"
+    found = plant(_MANAGER, old, f"{old}task_states.IMAGE_BACKUP,\n")
+    assert found == [(drift.Kind.CONDITION, "ComputeManager._init_instance")]
+
+
+def test_new_branch(plant: Plant) -> None:
+    """A new state for which a write without a guard is left out."""
+    start = "    def _init_instance(self, context, instance):\n"
+    new = """        if instance.task_state == task_states.SHELVING:
+            return
+"""
+    assert plant(_MANAGER, start, start + new) == [
+        (drift.Kind.CONDITION, "ComputeManager._init_instance")
+    ]
+
+
+def test_changed_filters(plant: Plant) -> None:
+    """What a periodic task looks for in the database is a condition."""
+    old = "filters = {'vm_state': vm_states.SOFT_DELETED,"
+    new = "filters = {'vm_state': vm_states.ERROR,"
+    assert plant(_MANAGER, old, new) == [
+        (drift.Kind.CONDITION, "ComputeManager._reclaim_queued_deletes")
+    ]
+
+
 def test_changed_status(plant: Plant) -> None:
     """A status that users newly see is told."""
     old = """        'default': 'PAUSED',

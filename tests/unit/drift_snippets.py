@@ -5,8 +5,14 @@ import ast
 import textwrap
 from typing import Final
 
+from nova_db_states import states
+from nova_db_states.drift import sites
 from nova_db_states.drift import source
 from nova_db_states.drift import vocabulary
+from nova_db_states.machine import status
+
+NOVA: Final = "nova/file.py:f"
+"""The function that the snippets are of."""
 
 FIELDS: Final = """
 class InstanceState(BaseNovaEnum):
@@ -49,3 +55,41 @@ def in_function(text: str) -> list[str]:
     body = textwrap.indent(textwrap.dedent(text), "    ")
     found = writes(f"def f(self, instance):\n{body}")
     return [line.removeprefix("f: ") for line in found]
+
+
+def inventory(
+    *found: sites.Site, checks: tuple[sites.Check, ...] = ()
+) -> sites.Inventory:
+    """Make an inventory whose names and statuses are right."""
+    return sites.Inventory(
+        sites=tuple(each for each in found if each.event != sites.SAVE),
+        saves=tuple(each for each in found if each.event == sites.SAVE),
+        functions=frozenset({NOVA}),
+        conditions={},
+        checks=checks,
+        vm_states={each.name: str(each) for each in states.VMState},
+        task_states={each.name: str(each) for each in states.TaskState},
+        statuses={
+            str(vm): {
+                "default": status.reported_status(vm),
+                **{
+                    str(task): status.reported_status(vm, task)
+                    for task in states.TaskState
+                },
+            }
+            for vm in states.VMState
+        },
+    )
+
+
+def scanned(body: str) -> sites.Inventory:
+    """Scan the body of ``f`` in ``nova/file.py``."""
+    lines = "\n    ".join(body.splitlines())
+    text = f"def f(self, instance):\n    {lines}\n"
+    read = source.Source("nova/file.py", text, WORDS)
+    return inventory(*read.writes())
+
+
+def replaced(found: sites.Inventory, **changes: object) -> sites.Inventory:
+    """Give an inventory that differs in something."""
+    return sites.Inventory(**{**vars(found), **changes})
