@@ -198,15 +198,16 @@ def test_giving_back_keeps_the_vm_state_where_that_is_declared(
 
 
 @pytest.mark.parametrize("vm_state", ["active", "error", "resized", None])
-def test_giving_back_takes_two_updates_where_that_is_declared(
+def test_a_delete_is_given_back_by_itself_alone(
     context: api.CellContext, cell_engine: sa.Engine, vm_state: str | None
 ) -> None:
-    """A delete gives up by way of error, whatever the server was."""
+    """Whatever the server was, it is that again; the map reserves it."""
     instance = actors.insert(cell_engine, vm_state=vm_state)
     with pytest.raises(Loud) as caught:
         actors.API().delete(context, instance, _raise)
     assert not hasattr(caught.value, "__notes__")
-    assert actors.state_of(cell_engine, instance) == ("error", None)
+    assert actors.state_of(cell_engine, instance) == (vm_state, None)
+    assert not machine.is_allowed((vm_state, "deleting"), (vm_state, None))
 
 
 def _raise() -> None:

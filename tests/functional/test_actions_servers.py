@@ -67,13 +67,6 @@ def test_what_a_claim_costs(
         WRITE,
         WRITE,
     ]
-    # From error it is one update and from active two: so it is read.
-    assert sent(lambda: server.delete(mariadb_context, failing, _raise)) == [
-        WRITE,
-        READ,
-        WRITE,
-        WRITE,
-    ]
     stuck = actors.insert(
         mariadb_engine,
         task_state="deleting",
