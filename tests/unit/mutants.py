@@ -73,6 +73,8 @@ def of_write(action: model.Action, number: int) -> Iterator[Mutant]:
         yield _with(action, number, "guarded turned", turned)
     reserved = dataclasses.replace(write, reserved=not write.reserved)
     yield _with(action, number, "reserved turned", reserved)
+    dirty = dataclasses.replace(write, dirty=not write.dirty)
+    yield _with(action, number, "dirty turned", dirty)
     for what, change in _changes(write.change):
         if write.event is model.Event.DESTROY and what.startswith("to"):
             continue

@@ -87,6 +87,7 @@ class Written:
     :ivar wrong: the states that it starts from and should not
     :ivar actions: the names of the actions that it is part of
     :ivar reserved: whether it counts only by the name of the action
+    :ivar dirty: whether it writes what an earlier save was refused, too
     """
 
     function: str
@@ -100,6 +101,7 @@ class Written:
     wrong: frozenset[notation.State]
     actions: frozenset[str]
     reserved: bool
+    dirty: bool
 
     def __str__(self) -> str:
         return f"{self.function} {self.via} {self.event}s " + (
@@ -119,6 +121,7 @@ class Written:
             self.to_task,
             bool(self.expected),
             self.reserved,
+            self.dirty,
         ) == (
             write.nova,
             write.via,
@@ -128,6 +131,7 @@ class Written:
             None if change.to_task is None else frozenset(change.to_task),
             guarded,
             write.reserved,
+            write.dirty,
         )
 
 
@@ -183,6 +187,7 @@ def writes() -> tuple[Written, ...]:
             pairs(row["wrong"]),
             frozenset(row["actions"].split(";")),
             row["reserved"] == "yes",
+            row["dirty"] == "yes",
         )
         for row in _rows("nova_writes.csv")
     )
