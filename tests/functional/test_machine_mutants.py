@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What Nova's source can judge of the map, it does judge."""
 
+import collections
 from collections.abc import Iterable
 import dataclasses
 import functools
@@ -185,9 +186,11 @@ def test_novas_decorators_notice_every_wrong_start(newest: Source) -> None:
         and check.vm_states is not None
         and check.task_states is not None
     }
+    # What one method accepts for two actions, either may have.
+    shared = collections.Counter(action.nova for action in _ACTIONS)
     missed = []
     for action in _ACTIONS:
-        if action.nova not in checked:
+        if action.nova not in checked or shared[action.nova] > 1:
             continue
         for mutant in mutants.of_action(action):
             if mutant.what == "starts + building" and action.launched:
