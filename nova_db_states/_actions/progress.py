@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """How far the work is, in percent."""
 
+import collections
+import threading
 from typing import Any, Final
+import weakref
 
 from nova_db_states import exceptions
 
@@ -13,15 +16,21 @@ _ALL: Final = 100
 class Source:
     """What one iterable or file has let through.
 
-    Each has its own, so that no two threads count in one place.
+    Each has its own, so that no two threads count in one place. It is
+    finished when nobody has it any more.
 
     :ivar seen: bytes
     """
 
-    __slots__ = ("seen",)
+    __slots__ = ("__weakref__", "_finished", "seen")
 
-    def __init__(self) -> None:
+    def __init__(self, finished: collections.deque[int]) -> None:
         self.seen = 0
+        self._finished = finished
+
+    def __del__(self) -> None:
+        # At any point of any thread, so that a lock must not be waited for.
+        self._finished.append(self.seen)
 
 
 class Progress:
@@ -37,14 +46,22 @@ class Progress:
                 f"or None where it is not known."
             )
         self.total: int | None = total
-        self._sources: list[Source] = []
+        # A watch may outlive any number of files: only those in use are kept,
+        # and of the others the sum.
+        self._used: weakref.WeakValueDictionary[int, Source] = (
+            weakref.WeakValueDictionary()
+        )
+        self._finished: collections.deque[int] = collections.deque()
+        self._finished_sum = 0
+        self._folding = threading.Lock()
         self._told: int | None = None
         self._reached: int | None = None
 
     def source(self) -> Source:
         """Make the count of one more iterable or file."""
-        made = Source()
-        self._sources.append(made)
+        self._fold()
+        made = Source(self._finished)
+        self._used[id(made)] = made
         return made
 
     def tell(self, progress: Any) -> None:
@@ -68,7 +85,7 @@ class Progress:
         """
         percent = self._told
         if self.total is not None:
-            seen = sum(source.seen for source in self._sources)
+            seen = self._seen()
             if seen >= self.total:
                 percent = _ALL
             else:
@@ -77,3 +94,19 @@ class Progress:
         if percent is not None:
             self._reached = max(self._reached or 0, percent)
         return self._reached
+
+    def _seen(self) -> int:
+        # In this order: what is finished in between is missed this time, and
+        # not counted twice.
+        seen = self._fold()
+        for reference in self._used.valuerefs():
+            source = reference()
+            if source is not None:
+                seen += source.seen
+        return seen
+
+    def _fold(self) -> int:
+        with self._folding:
+            while self._finished:
+                self._finished_sum += self._finished.popleft()
+            return self._finished_sum

@@ -6,8 +6,11 @@ look at the clock and one sum.
 """
 
 from collections.abc import Callable, Generator, Iterable, Iterator
+import contextlib
 import inspect
-from typing import Any, Final, Self, TypeVar
+import itertools
+from typing import Any, Final, Generic, NoReturn, Self, TypeVar
+import weakref
 
 from nova_db_states._actions import heartbeat
 from nova_db_states._actions import progress
@@ -15,6 +18,70 @@ from nova_db_states._actions import progress
 __all__ = ["Chunks", "File"]
 
 _Chunk = TypeVar("_Chunk")
+
+
+class _Supply(Generic[_Chunk]):
+    """Where chunks come from, until it is closed.
+
+    :ivar heart: what they pass
+    :ivar closed: there is nothing more to come
+    :ivar running: the generator that hands them over, while anybody has it
+    """
+
+    __slots__ = ("_chunks", "_given", "_held", "closed", "heart", "running")
+
+    def __init__(
+        self, given: Iterable[_Chunk], heart: heartbeat.Heart
+    ) -> None:
+        self.heart = heart
+        self.closed = False
+        self.running: Callable[[], object] = type(None)
+        self._given = given
+        self._held: tuple[_Chunk, ...] = ()
+        self._chunks: Iterator[_Chunk] = iter(())
+        self.check()
+        self._chunks = iter(given)
+
+    def rest(self) -> Iterator[_Chunk]:
+        """Give the chunks that were not handed over yet."""
+        held, self._held = self._held, ()
+        return itertools.chain(held, self._chunks) if held else self._chunks
+
+    def check(self, *held: _Chunk) -> None:
+        """Beat, and close all this if that ends the watch.
+
+        :param held: what has come already; it is not lost where the watch
+            goes on after what is raised
+        :raises Exception: what :meth:`heartbeat.Heart.beat` does
+        """
+        try:
+            self.heart.beat()
+        except BaseException as error:
+            if self.heart.ended:
+                self._close_after(error)
+            elif held:
+                self._held = held
+            raise
+
+    def close(self) -> None:
+        """Close what the chunks come from, once, if it can be closed."""
+        if self.closed:
+            return
+        self.closed = True
+        with contextlib.ExitStack() as both:
+            for source in (self._given, self._chunks):
+                close = getattr(source, "close", None)
+                if close is not None:
+                    both.callback(close)
+
+    def _close_after(self, error: BaseException) -> None:
+        try:
+            self.close()
+        except Exception as failure:  # noqa: BLE001 - less than the other
+            error.add_note(
+                f"What the chunks came from could not be closed: "
+                f"{type(failure).__name__}: {failure}"
+            )
 
 
 class Chunks(Iterator[_Chunk]):
@@ -30,10 +97,9 @@ class Chunks(Iterator[_Chunk]):
         heart: heartbeat.Heart,
         counted: progress.Source | None,
     ) -> None:
-        self._chunks = iter(chunks)
-        self._heart = heart
+        self._supply = _Supply(chunks, heart)
         self._counted = counted
-        self._running = self._run()
+        self._running = self._start()
 
     def __iter__(self) -> Iterator[_Chunk]:  # noqa: PYI034 - see below
         # A loop that has the generator itself pays for nothing in between.
@@ -42,29 +108,64 @@ class Chunks(Iterator[_Chunk]):
     def __next__(self) -> _Chunk:
         return next(self._generator())
 
+    def close(self) -> None:
+        """Close what the chunks come from; there are no more of them."""
+        self._running.close()
+        self._supply.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
     def _generator(self) -> Generator[_Chunk]:
         # One that has raised is over, and going on with it would look like
         # the end of the data.
         if inspect.getgeneratorstate(self._running) == inspect.GEN_CLOSED:
-            self._running = self._run()
+            self._running = self._start()
         return self._running
 
-    def _run(self) -> Generator[_Chunk]:
-        chunks, heart, counted = self._chunks, self._heart, self._counted
-        clock = heart.clock
-        if clock() >= heart.due:
-            heart.beat()
+    def _start(self) -> Generator[_Chunk]:
+        running = _run(self._supply, self._counted)
+        # Only one that has begun notices that it is closed.
+        next(running)
+        # The callback makes Python clear this before it ends a generator
+        # that nobody has any more, also one that is found in a cycle.
+        self._supply.running = weakref.ref(running, id)
+        return running
+
+
+def _run(
+    supply: _Supply[_Chunk], counted: progress.Source | None
+) -> Generator[_Chunk]:
+    """Hand over the rest, after one ``None`` to begin with."""
+    heart = supply.heart
+    clock = heart.clock
+    try:
+        yield None  # type: ignore[misc]
+        if clock() >= heart.due and (heart.ended or not supply.closed):
+            supply.check()
+        if supply.closed:
+            return
+        chunks = supply.rest()
         if counted is None:
             for chunk in chunks:
                 if clock() >= heart.due:
-                    heart.beat()
+                    supply.check(chunk)
                 yield chunk
         else:
             for chunk in chunks:
                 if clock() >= heart.due:
-                    heart.beat()
+                    supply.check(chunk)
                 yield chunk
                 counted.seen += len(chunk)  # type: ignore[arg-type]
+    except GeneratorExit:
+        # Who left a loop may go on with what it came from; who called close()
+        # still has the generator.
+        if supply.running() is not None:
+            supply.close()
+        raise
 
 
 class File:
@@ -85,7 +186,16 @@ class File:
         self._at = self._end = _position(file)
         self._then = 0
 
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            "A watched file cannot be copied or pickled: it is one place in "
+            "one file. Copy the file itself."
+        )
+
     def __getattr__(self, name: str) -> Any:
+        if name == "_file":
+            # Nobody has called __init__, and there is no file to ask.
+            raise AttributeError(name)
         found = getattr(self._file, name)
         if name in _PASSING:
             found = _PASSING[name](found, self._heart, self._counted)
@@ -98,9 +208,9 @@ class File:
         for line in lines:
             self.write(line)
 
-    def seek(self, *where: Any) -> Any:
+    def seek(self, *where: Any, **how: Any) -> Any:
         """Go elsewhere; what is read or written again counts once."""
-        position = self._file.seek(*where)
+        position = self._file.seek(*where, **how)
         seen = self._counted.seen
         if seen > self._then:
             self._end = max(self._end, self._at + seen - self._then)
@@ -133,6 +243,10 @@ class File:
 
 _Method = Callable[..., Any]
 
+# What a method is given is its own affair (urllib3 has decode_content), but a
+# plain size is what nearly all pass, and a call with that alone is cheaper.
+_LEFT_OUT: Final = object()
+
 
 def _giving(
     method: _Method, heart: heartbeat.Heart, counted: progress.Source
@@ -140,8 +254,13 @@ def _giving(
     """Wrap a method that returns data; ``None`` is that there is none yet."""
     clock = heart.clock
 
-    def checked(size: Any = None, /) -> Any:
-        data = method() if size is None else method(size)
+    def checked(size: Any = _LEFT_OUT, /, *more: Any, **named: Any) -> Any:
+        if size is _LEFT_OUT:
+            data = method(**named)
+        elif more or named:
+            data = method(size, *more, **named)
+        else:
+            data = method(size)
         if clock() >= heart.due:
             heart.beat()
         if data:
@@ -156,8 +275,8 @@ def _filling(
 ) -> _Method:
     """Wrap a method that returns how many bytes it put into a buffer."""
 
-    def checked(buffer: Any) -> Any:
-        size = method(buffer)
+    def checked(*given: Any, **named: Any) -> Any:
+        size = method(*given, **named)
         if heart.clock() >= heart.due:
             heart.beat()
         counted.seen += size or 0
@@ -171,8 +290,8 @@ def _listing(
 ) -> _Method:
     """Wrap a method that returns lines."""
 
-    def checked(*hint: Any) -> Any:
-        lines = method(*hint)
+    def checked(*given: Any, **named: Any) -> Any:
+        lines = method(*given, **named)
         if heart.clock() >= heart.due:
             heart.beat()
         counted.seen += sum(map(len, lines))
@@ -187,11 +306,14 @@ def _writing(
     """Wrap a method that takes data; what it took is there when it returns."""
     clock = heart.clock
 
-    def checked(data: Any) -> Any:
+    def checked(*given: Any, **named: Any) -> Any:
         if clock() >= heart.due:
             heart.beat()
-        written = method(data)
-        counted.seen += len(data) if written is None else written
+        written = method(*given, **named)
+        if written is None:
+            # The data comes first, whatever its name is.
+            written = len(next(iter((*given, *named.values()))))
+        counted.seen += written
         return written
 
     return checked

@@ -6,7 +6,7 @@ while the data flows: one guarded ``UPDATE`` now and then tells others that the
 work goes on and how far it is, and tells the work if it is still wanted.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 import math
 import time
 from typing import Any, cast, Final, TypeVar
@@ -50,8 +50,10 @@ class Watch:
     """A watch on one instance, made by :func:`watch`; threads may share it.
 
     Whatever passes it, and each :meth:`checkpoint`, checks the state when the
-    interval is over. Once it has raised, every further use raises the same at
-    once, and nothing more is sent.
+    interval is over. Once it has raised, every further use raises the same
+    error at once, as a copy of its own, and nothing more is sent. Only what
+    is a mistake in that use itself (:exc:`InvalidUpdate`, and
+    :exc:`InvalidContext` inside of a transaction) is raised and forgotten.
     """
 
     def __init__(
@@ -72,6 +74,8 @@ class Watch:
         :raises InstanceUpdateConflict: the state is not as expected any more,
             by the subclass that says how
         :raises InstanceNotFound: the row is gone
+        :raises InvalidContext: the context has a transaction open; the next
+            use outside of it checks
         :raises oslo_db.exception.DBError: the database was away too long; or
             :exc:`~nova_db_states.exceptions.UnknownUpdateOutcome` or
             :exc:`~nova_db_states.exceptions.UnknownInstanceUpdateConflict`
@@ -85,20 +89,28 @@ class Watch:
 
     __call__ = checkpoint
 
-    def iterate(self, chunks: Iterable[_Chunk]) -> Iterator[_Chunk]:
+    def iterate(self, chunks: Iterable[_Chunk]) -> streams.Chunks[_Chunk]:
         """Let chunks through, each after the check.
+
+        Once the watch has raised, ``chunks`` is closed, where it can be. So
+        it is by the ``close()`` of what this returns, and at the end of a
+        ``with`` block of that; there are no more chunks then. Merely leaving
+        a loop leaves ``chunks`` open.
 
         :param chunks: for example those of an image that is downloaded; their
             lengths are counted where there is a ``total``, so make it bytes
-        :returns: yields the chunks, and raises what :meth:`checkpoint` does
+        :returns: an iterator: yields the chunks, and raises what
+            :meth:`checkpoint` does
         """
-        self.checkpoint()
         progress = self._progress
         counted = None if progress.total is None else progress.source()
         return streams.Chunks(chunks, self._heart, counted)
 
     def file(self, file: _FileLike) -> _FileLike:
         """Let what is read from a file, or written to it, through.
+
+        A read is checked when its data is there, and where that raises the
+        data is not given.
 
         :param file: open; binary where there is a ``total``
         :returns: a file in its place, whose reads and writes raise what
@@ -118,8 +130,8 @@ def watch(
     expected_vm_state: Any = states.ANY,
     total: int | None = None,
     max_away_s: float = 60.0,
-    clock: Callable[[], float] = time.monotonic,
-    sleep: Callable[[float], object] = time.sleep,
+    clock: Callable[[], float] | None = None,
+    sleep: Callable[[float], object] | None = None,
     _ask: Callable[[Callable[[], None]], None] | None = None,
 ) -> Watch:
     """Watch an instance while something long is done to it.
@@ -133,9 +145,10 @@ def watch(
     hung reboots by it.
 
     An error of the database is logged, and the check tried again after the
-    interval, until there was no answer for ``max_away_s``. The first check
-    waits as long before any work begins; but an error there that trying again
-    does not mend is raised at once.
+    interval, until there is no answer ``max_away_s`` after the first check
+    that had none. The first check of all waits as long before any work
+    begins; but an error there that trying again does not mend is raised at
+    once.
 
     :param context: as for :func:`nova_db_states.api.instance_update`, without
         a transaction open
@@ -147,9 +160,12 @@ def watch(
     :param expected_vm_state: the same for ``vm_state``
     :param total: bytes that will pass, to compute the progress; ``None`` not
         to
-    :param max_away_s: seconds without an answer that the work outlives
-    :param clock: seconds from any fixed point, never going back
-    :param sleep: waits that many seconds, before the first answer only
+    :param max_away_s: seconds without an answer that the work outlives, from
+        the first check that fails
+    :param clock: seconds from any fixed point, never going back; ``None`` for
+        ``time.monotonic``
+    :param sleep: waits that many seconds, before the first answer only;
+        ``None`` for ``time.sleep``
     :returns: the watch
     :raises InvalidUpdate: not a uuid, or an ``interval_s``, ``total`` or
         ``max_away_s`` that cannot be
@@ -184,9 +200,10 @@ def watch(
         name,
         _checked_seconds("interval_s", interval_s),
         _checked_seconds("max_away_s", max_away_s),
-        clock,
+        # Looked up now: a program may have patched the module since import.
+        time.monotonic if clock is None else clock,
     )
-    heart.start(sleep)
+    heart.start(time.sleep if sleep is None else sleep)
     return Watch(heart, progress)
 
 

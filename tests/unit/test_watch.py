@@ -183,7 +183,9 @@ def test_a_refusal_stays(cell: watched.Cell, tmp_path: pathlib.Path) -> None:
     for use in uses * 2:
         with pytest.raises(exceptions.UnexpectedTaskStateError) as again:
             use()
-        assert again.value is caught.value
+        assert type(again.value) is type(caught.value)
+        assert str(again.value) == str(caught.value)
+        assert again.value.actual == {"task_state": "deleting"}
         assert len(traceback.extract_tb(again.value.__traceback__)) < 20
     assert cell.updates == []
     assert (tmp_path / "image").read_bytes() == b""
@@ -205,8 +207,8 @@ def test_a_database_that_is_away_for_a_while(
     warnings = [record.getMessage() for record in caplog.records]
     assert len(warnings) == 11
     assert all(cell.instance in each for each in warnings)
-    assert "for 5.0 s, which is borne for 55.0 s more" in warnings[0]
-    assert "for 55.0 s, which is borne for 5.0 s more" in warnings[-1]
+    assert "for 0.0 s, which is borne for 60.0 s more" in warnings[0]
+    assert "for 50.0 s, which is borne for 10.0 s more" in warnings[-1]
     assert "database is locked" in warnings[0]
     cell.clock.now += watched.INTERVAL_S
     checkpoint()
@@ -226,12 +228,14 @@ def test_a_database_that_is_away_too_long(cell: watched.Cell) -> None:
     with cell.away():
         with pytest.raises(db_exc.DBError) as caught:
             work()
-        assert cell.clock.now - began == 60.0
+        # The first check that fails is the one after 7 seconds.
+        assert cell.clock.now - began == 67.0
         assert "for 60.0 s" in caught.value.__notes__[0]
     cell.updates.clear()
     with pytest.raises(db_exc.DBError) as again:
         checkpoint()
-    assert again.value is caught.value
+    assert type(again.value) is type(caught.value)
+    assert again.value.__notes__ == caught.value.__notes__
     assert cell.updates == []
 
 
@@ -324,11 +328,15 @@ def test_a_transaction_that_is_open(cell: watched.Cell) -> None:
         cell.watch()
     checkpoint = cell.watch()
     cell.clock.now += watched.INTERVAL_S
-    with (
-        cell.context.begin(),
-        pytest.raises(exceptions.InvalidContext, match=cell.instance),
-    ):
-        checkpoint()
+    cell.updates.clear()
+    with cell.context.begin():
+        for _ in range(3):
+            with pytest.raises(exceptions.InvalidContext) as caught:
+                checkpoint()
+            assert cell.instance in str(caught.value)
+    assert cell.updates == []
+    checkpoint()
+    assert len(cell.updates) == 1
 
 
 def test_somebody_else_asks(cell: watched.Cell) -> None:
