@@ -206,7 +206,7 @@ def test_a_stranded_state_is_declared(monkeypatch: pytest.MonkeyPatch) -> None:
     ("change", "says"),
     [
         ("active / NULL -> = / pausing", "pause: "),
-        ("active / NULL -> = / pasing", "did you mean 'pausing'"),
+        ("active / NULL -> = / pausng", "did you mean 'pausing'"),
     ],
 )
 def test_a_wrong_declaration_fails_at_import(

@@ -92,7 +92,7 @@ def test_what_is_shown_can_be_asked_for(state: machine.State) -> None:
 @pytest.mark.parametrize(
     ("name", "says"),
     [
-        ("stopp", "no action 'stopp'. Did you mean one of stop"),
+        ("stops", "no action 'stops'. Did you mean one of stop"),
         ("Pause", "Did you mean one of pause"),
         ("qqqqq", "no action 'qqqqq'. Did you mean one of boot"),
         ("", "no action ''"),

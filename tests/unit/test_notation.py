@@ -181,7 +181,7 @@ def test_a_pattern_is_the_half_before_the_arrow() -> None:
     assert set(vm_states) == set(_VM)
     assert set(task_states) == set(strategies.TASK_STATES)
     with pytest.raises(exceptions.InvalidMap, match="did you mean 'error'"):
-        notation.pattern("eror / NULL")
+        notation.pattern("errr / NULL")
 
 
 @pytest.mark.parametrize(
