@@ -62,18 +62,22 @@ _ERROR: Final[sites.Values] = frozenset({"error"})
 _ANY: Final = values.ANYTHING.values
 
 
-def references(node: ast.AST) -> Iterator[Write]:
+def references(
+    node: ast.AST, is_read: Callable[[ast.expr], bool] | None = None
+) -> Iterator[Write]:
     """Find what is handed to somebody else to call, or is text of SQL.
 
     :param node: an expression or a statement
+    :param is_read: says of a name whether its use is understood
     :returns: for each a write of which nothing is known
     """
     every = (HELPERS - {_CALLBACK}) | statements.DATABASE
     for each in statements.borrowed(node, every):
-        yield statements.unknown(each, sites.UPDATE, functions.name_of(each))
-    for part in (node, *functions.own_nodes(node)):
-        if isinstance(part, ast.Constant) and statements.is_sql(part):
-            yield statements.unknown(part, sites.UPDATE, "SQL")
+        if is_read is None or not is_read(each):
+            name = functions.name_of(each)
+            yield statements.unknown(each, sites.UPDATE, name)
+    for text in statements.texts(node):
+        yield statements.unknown(text, sites.UPDATE, "SQL")
 
 
 class Calls:

@@ -6,7 +6,16 @@ from collections.abc import Iterator
 import dataclasses
 from typing import Final
 
-__all__ = ["Bound", "Function", "bind", "collect", "name_of", "own_nodes"]
+__all__ = [
+    "Bound",
+    "Function",
+    "bind",
+    "collect",
+    "name_of",
+    "outside",
+    "own_calls",
+    "own_nodes",
+]
 
 Node = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -108,6 +117,31 @@ def own_nodes(node: ast.AST) -> Iterator[ast.AST]:
         if not isinstance(child, _BODIES):
             yield child
             yield from own_nodes(child)
+
+
+def outside(node: ast.AST) -> Iterator[ast.stmt]:
+    """Find the statements of a file that are in no function.
+
+    :param node: the file, or a class of it
+    :returns: the statements
+    """
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.ClassDef):
+            yield from outside(child)
+        elif isinstance(child, ast.stmt) and not isinstance(child, Node):
+            yield child
+
+
+def own_calls(node: ast.AST) -> Iterator[ast.Call]:
+    """Find the calls of an expression, in the order in which they run.
+
+    :param node: an expression or a statement
+    """
+    for child in ast.iter_child_nodes(node):
+        if not isinstance(child, _BODIES):
+            yield from own_calls(child)
+    if isinstance(node, ast.Call):
+        yield node
 
 
 def name_of(node: ast.expr) -> str:

@@ -136,7 +136,12 @@ class Learning:
         names = self.names(outer)
         for node in functions.own_nodes(outer.node):
             match node:
-                case ast.Assign(targets=[ast.Name(id=name)], value=value):
+                case (
+                    ast.Assign(targets=[ast.Name(id=name)], value=value)
+                    | ast.AnnAssign(
+                        target=ast.Name(id=name), value=ast.expr() as value
+                    )
+                ):
                     found = self._evaluator.of(value, names)
                     before = names.get(name, found)
                     names[name] = values.either(before, found)

@@ -9,6 +9,7 @@ import re
 from typing import Any, Final
 
 from nova_db_states.drift import calls
+from nova_db_states.drift import decorators
 from nova_db_states.drift import functions
 from nova_db_states.drift import learning
 from nova_db_states.drift import paths
@@ -24,10 +25,15 @@ __all__ = ["MENTION", "Source"]
 MENTION: Final = re.compile(
     r"vm_state|task_state|_error_state|_instance_update|_error_out_instance"
     r"|(inst(ance)?(_ref|_obj)?|server)\.(save|create|destroy|update)\("
-    r"|\bInstance\(|\bsetattr\(\w*(inst|server)"
+    r"|\bInstance\(|\b(__)?setattr(__)?\("
     r"|\binstance_(create|update|destroy)|\bupdate_on_match"
+    r"|\b(inst(ance)?(_ref|_obj)?|server)\[\w+\] = "
+    r"|(?i:\bupdate\s+\W?instances\b)"
 )
 """What the source of a function without any write of a state lacks."""
+
+# The place of what stands in no function.
+_OUTSIDE: Final = "(module)"
 
 _WORD: Final = re.compile(r"\w+")
 _STATE: Final = re.compile(r"vm_state|task_state")
@@ -55,7 +61,9 @@ class Source:
         self.file = file
         tree = ast.parse(text, file)
         lines = text.splitlines()
+        self._tree = tree
         self._functions = functions.collect(tree)
+        self._decorators = decorators.Decorators(tree)
         evaluator = values.Evaluator(words.constants)
         evaluator.globals = vocabulary.top_level(tree, evaluator)
         self._evaluator = evaluator
@@ -67,7 +75,10 @@ class Source:
             if function.is_private and name not in calls.HELPERS
         }
         self._mentions = _mentions(
-            self._functions, lines, frozenset(self._interesting)
+            self._functions,
+            lines,
+            frozenset(self._interesting),
+            self._decorators,
         )
         self._learning = learning.Learning(
             evaluator,
@@ -84,7 +95,11 @@ class Source:
         :param heads: the decorators' own functions, by name
         """
         return vocabulary.checks(
-            self.file, self._functions, heads, self._evaluator
+            self.file,
+            self._functions,
+            heads,
+            self._evaluator,
+            self._decorators,
         )
 
     def places(self) -> Iterator[str]:
@@ -129,17 +144,24 @@ class Source:
                 if changed & (mentioned | _own_names(function))
             ]
         every = [site for each in found.values() for site in each]
+        every += self._outside()
         return sorted(every, key=lambda site: (site.line, site.column))
+
+    def _outside(self) -> Iterator[sites.Site]:
+        """Give what is written by texts and names outside of functions."""
+        for statement in functions.outside(self._tree):
+            for write in calls.references(statement, self._decorators.is_read):
+                yield self._site(_OUTSIDE, write)
 
     def _of_function(
         self, function: functions.Function
     ) -> Iterator[sites.Site]:
-        for decorator in function.node.decorator_list:
-            if functions.name_of(decorator) == calls.REVERTING:
+        for decorator in self._decorators.of(function):
+            if decorator.name == calls.REVERTING:
                 yield sites.Site(
                     file=self.file,
                     function=function.name,
-                    line=decorator.lineno,
+                    line=decorator.call.lineno,
                     event=sites.UPDATE,
                     to_vm=_KEEP,
                     to_task=_NULL,
@@ -157,18 +179,21 @@ class Source:
         if walker.unsaved and function.node.name in self._learners:
             self._left[function.node.name] = walker.unsaved
         for write in writes:
-            yield sites.Site(
-                file=self.file,
-                function=function.name,
-                line=write.line,
-                column=write.column,
-                event=write.event,
-                to_vm=write.vm,
-                to_task=write.task,
-                expected=write.expected,
-                expected_vm=write.expected_vm,
-                via=write.via,
-            )
+            yield self._site(function.name, write)
+
+    def _site(self, function: str, write: statements.Write) -> sites.Site:
+        return sites.Site(
+            file=self.file,
+            function=function,
+            line=write.line,
+            column=write.column,
+            event=write.event,
+            to_vm=write.vm,
+            to_task=write.task,
+            expected=write.expected,
+            expected_vm=write.expected_vm,
+            via=write.via,
+        )
 
 
 def _own_names(function: functions.Function) -> frozenset[str]:
@@ -203,19 +228,21 @@ def _mentions(
     every: Iterable[functions.Function],
     lines: list[str],
     names: frozenset[str],
+    applied: decorators.Decorators,
 ) -> dict[functions.Function, frozenset[str]]:
     """Choose the functions that may write a state or pass one on.
 
     :param every: the functions
     :param lines: the file
     :param names: the functions that mention a state
+    :param applied: finds the decorators that may write one
     :returns: the chosen ones, with those that each of them mentions
     """
     found: dict[functions.Function, frozenset[str]] = {}
     for function in every:
         text = _text(function, lines)
         mentioned = names & frozenset(_WORD.findall(text))
-        if mentioned or MENTION.search(text):
+        if mentioned or MENTION.search(text) or applied.of(function):
             found[function] = mentioned
     return found
 

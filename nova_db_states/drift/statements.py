@@ -22,8 +22,8 @@ __all__ = [
     "borrowed",
     "is_instance",
     "is_made",
-    "is_sql",
     "is_statement",
+    "texts",
     "unknown",
 ]
 
@@ -90,16 +90,21 @@ def is_made(node: ast.expr) -> bool:
     return isinstance(node, ast.Call) and values.called(node) == "Instance"
 
 
-def is_sql(node: ast.AST) -> bool:
-    """Say whether a text is a statement that updates servers.
+def texts(node: ast.AST) -> Iterator[ast.Constant]:
+    """Find texts that are statements of SQL which update servers.
 
-    :param node: an expression or a part of one
+    :param node: an expression or a statement
+    :returns: the texts, those left out that are documentation
     """
-    return (
-        isinstance(node, ast.Constant)
-        and isinstance(node.value, str)
-        and _SQL.search(node.value) is not None
-    )
+    if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+        return
+    for part in (node, *functions.own_nodes(node)):
+        if (
+            isinstance(part, ast.Constant)
+            and isinstance(part.value, str)
+            and _SQL.search(part.value)
+        ):
+            yield part
 
 
 def is_statement(call: ast.Call) -> bool:

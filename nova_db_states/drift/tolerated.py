@@ -204,6 +204,11 @@ TABLE: Final = (
     Tolerated(f"{_DB}:_instance_update", f"assign {_UNTOLD}", _MECHANISM),
     Tolerated(f"{_DB}:_instance_update", _ANYTHING, _MECHANISM),
     Tolerated(
+        f"{_INSTANCE}._from_db_object",
+        f"assign {_UNTOLD}",
+        "It fills an object from its row, and writes nothing.",
+    ),
+    Tolerated(
         f"{_INSTANCE}.create",
         _ANYTHING.replace("update", "create"),
         _MECHANISM,

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 import dataclasses
 from typing import Final
 
+from nova_db_states.drift import decorators
 from nova_db_states.drift import functions
 from nova_db_states.drift import sites
 from nova_db_states.drift import values
@@ -18,10 +19,10 @@ __all__ = ["Vocabulary", "checks", "read", "statuses", "top_level"]
 
 _VM: Final = "InstanceState"
 _TASK: Final = "InstanceTaskState"
-_DECORATORS: Final = frozenset(
-    {"check_instance_state", "reject_instance_state"}
-)
 _REJECTS: Final = "reject_instance_state"
+
+# Where a decorator is used in a way that nobody can read.
+_OUTSIDE: Final = "(elsewhere)"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,9 +71,15 @@ def _enum(tree: ast.Module, name: str) -> dict[str, str]:
             continue
         for statement in node.body:
             match statement:
-                case ast.Assign(
-                    targets=[ast.Name(id=key)],
-                    value=ast.Constant(value=str() as value),
+                case (
+                    ast.Assign(
+                        targets=[ast.Name(id=key)],
+                        value=ast.Constant(value=str() as value),
+                    )
+                    | ast.AnnAssign(
+                        target=ast.Name(id=key),
+                        value=ast.Constant(value=str() as value),
+                    )
                 ):
                     found[key] = value
                 case _:
@@ -92,7 +99,12 @@ def top_level(
     names: dict[str, values.Abstract] = {}
     for node in tree.body:
         match node:
-            case ast.Assign(targets=[ast.Name(id=name)], value=value):
+            case (
+                ast.Assign(targets=[ast.Name(id=name)], value=value)
+                | ast.AnnAssign(
+                    target=ast.Name(id=name), value=ast.expr() as value
+                )
+            ):
                 found = evaluator.of(value, names)
                 if found != values.ANYTHING:
                     names[name] = found
@@ -130,6 +142,7 @@ def checks(
     every: list[functions.Function],
     heads: Mapping[str, functions.Function],
     evaluator: values.Evaluator,
+    applied: decorators.Decorators,
 ) -> Iterator[sites.Check]:
     """Read the decorators of one file that look at states.
 
@@ -137,32 +150,49 @@ def checks(
     :param every: its functions
     :param heads: the decorators' own functions, by name, for their defaults
     :param evaluator: reads the expressions
+    :param applied: finds the decorators
     :returns: the decorators
     """
     for function in every:
-        for decorator in function.node.decorator_list:
-            if not isinstance(decorator, ast.Call):
-                continue
-            name = values.called(decorator)
-            if name not in _DECORATORS:
-                continue
-            given: dict[str, ast.expr] = {}
-            if name in heads:
-                given = functions.bind(decorator, heads[name]).given
-            given |= {
-                each.arg: each.value for each in decorator.keywords if each.arg
-            }
-            launched = given.get("must_have_launched")
+        for found in applied.of(function):
+            if found.name in decorators.CHECKS:
+                yield _check(file, function.name, found, heads, evaluator)
+    for node in applied.strangers():
+        name = functions.name_of(node)
+        if name in decorators.CHECKS:
             yield sites.Check(
                 file=file,
-                function=function.name,
-                line=decorator.lineno,
+                function=_OUTSIDE,
+                line=node.lineno,
                 rejects=name == _REJECTS,
-                vm_states=_states(given.get("vm_state"), evaluator),
-                task_states=_states(given.get("task_state"), evaluator),
-                must_have_launched=isinstance(launched, ast.Constant)
-                and launched.value is True,
+                vm_states=values.ANYTHING.values,
+                task_states=values.ANYTHING.values,
+                must_have_launched=False,
             )
+
+
+def _check(
+    file: str,
+    function: str,
+    found: decorators.Applied,
+    heads: Mapping[str, functions.Function],
+    evaluator: values.Evaluator,
+) -> sites.Check:
+    given: dict[str, ast.expr] = {}
+    if found.name in heads:
+        given = functions.bind(found.call, heads[found.name]).given
+    given |= {each.arg: each.value for each in found.call.keywords if each.arg}
+    launched = given.get("must_have_launched")
+    return sites.Check(
+        file=file,
+        function=function,
+        line=found.call.lineno,
+        rejects=found.name == _REJECTS,
+        vm_states=_states(given.get("vm_state"), evaluator),
+        task_states=_states(given.get("task_state"), evaluator),
+        must_have_launched=isinstance(launched, ast.Constant)
+        and launched.value is True,
+    )
 
 
 def _states(

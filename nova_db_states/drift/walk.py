@@ -221,12 +221,7 @@ class Walker:
 
     def _expression(self, node: ast.AST, ways: list[paths.Path]) -> None:
         """Apply the calls in one expression, inner ones first."""
-        found = [
-            each
-            for each in functions.own_nodes(ast.Expr(node))  # type: ignore[arg-type]
-            if isinstance(each, ast.Call)
-        ]
-        for call in reversed(found):
+        for call in functions.own_calls(node):
             for way in ways:
                 self._heard(call, way.names)
                 for write in self._calls.apply(call, way):

@@ -6,6 +6,7 @@ import ast
 import pytest
 
 from nova_db_states.drift import agree
+from nova_db_states.drift import decorators
 from nova_db_states.drift import findings
 from nova_db_states.drift import functions
 from nova_db_states.drift import sites
@@ -24,18 +25,21 @@ inventory = drift_snippets.inventory
 replaced = drift_snippets.replaced
 
 
-def checks(decorators: str) -> tuple[sites.Check, ...]:
+def checks(above: str) -> tuple[sites.Check, ...]:
     """Scan the decorators of ``f`` in ``nova/file.py``."""
     heads = "vm_state=None, task_state=(None,), must_have_launched=True"
     tree = ast.parse(
         f"def check_instance_state({heads}): pass\n"
         "def reject_instance_state(vm_state=None, task_state=None): pass\n"
-        f"{decorators}\ndef f(self, instance): pass\n"
+        f"{above}\ndef f(self, instance): pass\n"
     )
     every = functions.collect(tree)
     named = {function.name: function for function in every}
     evaluator = values.Evaluator(drift_snippets.WORDS.constants)
-    return tuple(vocabulary.checks("nova/file.py", every, named, evaluator))
+    applied = decorators.Decorators(tree)
+    return tuple(
+        vocabulary.checks("nova/file.py", every, named, evaluator, applied)
+    )
 
 
 REJECTING = """@check_instance_state(task_state=None)
@@ -43,7 +47,7 @@ REJECTING = """@check_instance_state(task_state=None)
 
 
 @pytest.mark.parametrize(
-    ("decorators", "starts", "launched", "agrees"),
+    ("above", "starts", "launched", "agrees"),
     [
         ("@check_instance_state()", "* / NULL", True, True),
         ("@check_instance_state()", "* / NULL", False, False),
@@ -88,10 +92,10 @@ REJECTING = """@check_instance_state(task_state=None)
     ],
 )
 def test_check(
-    decorators: str, starts: str, *, launched: bool, agrees: bool
+    above: str, starts: str, *, launched: bool, agrees: bool
 ) -> None:
     """Where an action starts is what Nova's decorators let through."""
-    found = inventory(checks=checks(decorators))
+    found = inventory(checks=checks(above))
     action = model.Action("a", "A.", starts, NOVA, launched=launched)
     drifts = list(agree.compare_checks(found, [action]))
     assert [drift.kind for drift in drifts] == [Kind.CHECK] * (not agrees)
