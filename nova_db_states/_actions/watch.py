@@ -6,10 +6,10 @@ while the data flows: one guarded ``UPDATE`` now and then tells others that the
 work goes on and how far it is, and tells the work if it is still wanted.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 import math
 import time
-from typing import Any, cast, Final, TypeVar
+from typing import Any, cast, Final, Protocol, Self, TypeVar
 import uuid
 
 from oslo_utils import timeutils
@@ -28,6 +28,7 @@ from nova_db_states._update import contexts
 __all__ = ["POLLED_BY_AGE", "Watch", "watch"]
 
 _Chunk = TypeVar("_Chunk")
+_Chunk_co = TypeVar("_Chunk_co", covariant=True)
 _FileLike = TypeVar("_FileLike")
 
 # Nova finds a hung reboot by its old updated_at: in these states
@@ -46,14 +47,27 @@ POLLED_BY_AGE: Final = frozenset(
 _ONCE: Final = retry.Policy(max_attempts=1)
 
 
+class _Stream(Iterator[_Chunk_co], Protocol[_Chunk_co]):
+    """What may be done with chunks that pass a watch."""
+
+    def close(self) -> None:
+        """Close what the chunks come from; there are no more of them."""
+
+    def __enter__(self) -> Self:
+        """Enter a block that closes this at its end."""
+
+    def __exit__(self, *exc_info: object) -> None:
+        """Close this."""
+
+
 class Watch:
     """A watch on one instance, made by :func:`watch`; threads may share it.
 
     Whatever passes it, and each :meth:`checkpoint`, checks the state when the
     interval is over. Once it has raised, every further use raises the same
     error at once, as a copy of its own, and nothing more is sent. Only what
-    is a mistake in that use itself (:exc:`InvalidUpdate`, and
-    :exc:`InvalidContext` inside of a transaction) is raised and forgotten.
+    is a mistake in that use itself is raised and forgotten: a ``progress``
+    that cannot be, or a transaction that is open in the context.
     """
 
     def __init__(
@@ -89,7 +103,7 @@ class Watch:
 
     __call__ = checkpoint
 
-    def iterate(self, chunks: Iterable[_Chunk]) -> streams.Chunks[_Chunk]:
+    def iterate(self, chunks: Iterable[_Chunk]) -> _Stream[_Chunk]:
         """Let chunks through, each after the check.
 
         Once the watch has raised, ``chunks`` is closed, where it can be. So
@@ -166,6 +180,7 @@ def watch(
         ``time.monotonic``
     :param sleep: waits that many seconds, before the first answer only;
         ``None`` for ``time.sleep``
+    :param _ask: for :class:`Task` only: is given each check, and makes it
     :returns: the watch
     :raises InvalidUpdate: not a uuid, or an ``interval_s``, ``total`` or
         ``max_away_s`` that cannot be
