@@ -16,11 +16,13 @@ import types
 from typing import Any
 
 __all__ = [
+    "InstanceError",
     "InstanceNotFound",
     "InstanceUpdateConflict",
     "InvalidContext",
     "InvalidGuard",
     "InvalidMap",
+    "InvalidRequest",
     "InvalidState",
     "InvalidUpdate",
     "MigrationBlocked",

@@ -7,24 +7,19 @@ database judges, and the claim is the check.
 """
 
 from collections.abc import Callable, Mapping
-import dataclasses
-import datetime
 import functools
 from typing import Any, Final, ParamSpec, TypeVar
-
-from oslo_utils import timeutils
 
 from nova_db_states import api
 from nova_db_states import columns
 from nova_db_states import exceptions
 from nova_db_states import guards
-from nova_db_states import machine
+from nova_db_states import retry
 from nova_db_states import states
 from nova_db_states._actions import arguments
-from nova_db_states._actions import moves
+from nova_db_states._actions import claim as claim_
 from nova_db_states._actions import plans
 from nova_db_states._actions import refusals
-from nova_db_states._actions import surrender
 from nova_db_states._update import contexts
 
 __all__ = ["Values", "check_instance_state", "instance_action"]
@@ -34,13 +29,19 @@ _R = TypeVar("_R")
 
 Values = Mapping[str, Any] | Callable[..., Mapping[str, Any]]
 
-_LAUNCHED: Final = {"launched_at": states.Not(None)}
-_STATES: Final = frozenset({"vm_state", "task_state"})
-_TASK: Final = frozenset({"task_state"})
+_DECIDED: Final = {
+    "vm_state": "the map decides on",
+    "task_state": "the map decides on",
+    "updated_at": "by it the claim is known again, which writes",
+    **dict.fromkeys(("id", "uuid", "created_at"), "nothing ever changes"),
+}
 
 
 def instance_action(
-    action: str, *, values: Values | None = None
+    action: str,
+    *,
+    values: Values | None = None,
+    retry_policy: retry.Policy | None = None,
 ) -> Callable[[Callable[_P, _R]], Callable[_P, _R]]:
     """Let a method run only for the caller who claims its action.
 
@@ -54,10 +55,20 @@ def instance_action(
     than the map's maximum age it counts as stuck, by the clock of this
     process, and one caller may take it over.
 
-    When the body raises, the claim is given back: by a guarded update along
-    the declared failures of the action, from exactly the state it set, to the
-    same ``vm_state`` without a task where that is declared. The exception of
-    the body is raised in any case, with a note where nothing was given back.
+    A server on which nothing runs is claimed first; only where the map lets
+    the action overrule what runs, and something does, a second ``UPDATE``
+    claims that.
+
+    When the body raises, the claim is undone: the task that it set is cleared
+    again, by an ``UPDATE`` guarded by that task and by the ``updated_at`` that
+    the claim wrote, so that whatever was written since stops it. So handing
+    the work over, by a cast for example, is to be the body's last statement.
+    What was taken from a running task stays claimed. The exception of the
+    body is raised in any case, with a note where nothing was given back.
+
+    Where the answer to the claim is lost, or an exception such as
+    ``KeyboardInterrupt`` does not wait for it, it is undone in the same way,
+    and the exception gets a note.
 
     Where the context has a transaction open, claim and giving back join it:
     the row stays locked and the claim unseen until that transaction ends, and
@@ -67,7 +78,9 @@ def instance_action(
     :param values: what to write along with the claim: columns to values; or a
         function that makes them, called with what the method is called
         with, in the method's order; ``None`` for nothing. The map decides on
-        the states
+        the states, the claim on ``updated_at``
+    :param retry_policy: attempts and waits (in seconds) of the claim and of
+        giving it back; ``None`` for the context's own
     :returns: the decorator. The method has a parameter ``context`` (or
         ``ctxt``, ``ctx``) and ``instance`` (or ``instance_uuid``): a uuid, an
         object with ``uuid``, or a mapping. It raises what
@@ -78,8 +91,16 @@ def instance_action(
         or whose call does not run its body
     :raises InvalidUpdate: ``values`` that cannot be written
     """
+    if not isinstance(action, str):
+        raise exceptions.InvalidRequest(
+            f"@instance_action: {action!r} is no name of an action. Write "
+            f'@instance_action("stop") above the method, with the name of '
+            f"its action."
+        )
     decorator = f"@instance_action({action!r})"
-    claim = _claim(plans.of(action), decorator)
+    claim = claim_.of(
+        plans.of(action), decorator, arguments.checked_policy(retry_policy)
+    )
     if not callable(values):
         _check_values(decorator, values or {})
 
@@ -100,21 +121,12 @@ def instance_action(
             )
             # What is not committed is no news for the instance in memory.
             held = instance_uuid if joined else instance
-            claim.take(context, instance_uuid, extra)
+            taken = claim.take(context, instance_uuid, extra, joined=joined)
             try:
                 arguments.remember(held, {**extra, **claim.move.values})
                 return function(*args, **kwargs)
             except BaseException as error:
-                written = surrender.give_up(
-                    context,
-                    instance_uuid,
-                    claim.plan,
-                    claim.move.targets,
-                    error,
-                    untouched=True,
-                )
-                if written:
-                    arguments.remember(held, written)
+                arguments.remember(held, taken.give_back(error))
                 raise
 
         return claimed
@@ -145,9 +157,14 @@ def check_instance_state(
     :raises InvalidState: a state that Nova does not have
     :raises InvalidRequest: from the decorator, as for :func:`instance_action`
     """
+    if callable(vm_state) and not isinstance(vm_state, type(states.ANY)):
+        raise exceptions.InvalidRequest(
+            f"@check_instance_state: {vm_state!r} is no vm_state. Write "
+            f"@check_instance_state() above the method, with parentheses."
+        )
     expected_vm_state = _expectation(vm_state)
     expected_task_state = _expectation(task_state)
-    expected = _LAUNCHED if must_have_launched else None
+    expected = claim_.LAUNCHED if must_have_launched else None
     guards.normalise(expected_vm_state, expected_task_state, expected)
 
     def decorate(function: Callable[_P, _R]) -> Callable[_P, _R]:
@@ -174,162 +191,6 @@ def check_instance_state(
     return decorate
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Claim:
-    """How one action is claimed.
-
-    :ivar plan: of the action
-    :ivar move: the claim
-    :ivar expected: guards on other columns, ``None`` for none
-    :ivar again: the same from the state that it leads to, for taking over;
-        ``None`` where that is no start
-    """
-
-    plan: plans.Plan
-    move: moves.Move
-    expected: Mapping[str, Any] | None
-    again: moves.Move | None
-
-    def take(
-        self, context: Any, instance_uuid: str, extra: Mapping[str, Any]
-    ) -> None:
-        """Claim the action, or raise the conflict."""
-        try:
-            api.instance_update(
-                context,
-                instance_uuid,
-                {**extra, **self.move.values},
-                expected_vm_state=self.move.vm_state,
-                expected_task_state=self.move.task_state,
-                expected=self.expected,
-            )
-        except exceptions.InstanceUpdateConflict as conflict:
-            if not self._take_over(context, instance_uuid, extra, conflict):
-                refusals.add_allowed(conflict)
-                raise
-
-    def _take_over(
-        self,
-        context: Any,
-        instance_uuid: str,
-        extra: Mapping[str, Any],
-        conflict: exceptions.InstanceUpdateConflict,
-    ) -> bool:
-        """Claim it from whoever claimed it and hangs; say whether that was."""
-        again, found = self.again, conflict.state
-        if again is None or found is None or set(conflict.actual) != _TASK:
-            return False
-        if found[1] != again.values["task_state"]:
-            return False
-        max_age_s = self._max_age_s(found)
-        # Whoever takes it over renews updated_at, and so is the only one.
-        taken = _update_aged(
-            context,
-            instance_uuid,
-            {**extra, **again.values},
-            timeutils.utcnow() - datetime.timedelta(seconds=max_age_s),
-            expected_vm_state=again.vm_state,
-            expected_task_state=again.task_state,
-            expected={**(self.expected or {}), "uuid": instance_uuid},
-        )
-        if not taken:
-            refusals.add(
-                conflict,
-                f"It may be asked for again {max_age_s} s after the last sign "
-                f"of life.",
-            )
-        return taken
-
-    def _max_age_s(self, found: tuple[str | None, str | None]) -> int:
-        try:
-            age = machine.max_age_s(found)
-        except exceptions.InvalidState:
-            # A vm_state that Nova does not have, and the action lets pass.
-            age = None
-        return age or max(write.at_most_s or 0 for write in self.plan.first)
-
-
-def _update_aged(
-    context: Any,
-    instance_uuid: str,
-    values: Mapping[str, Any],
-    before: datetime.datetime,
-    **expectations: Any,
-) -> bool:
-    """Change the instance if its last update was before some time."""
-    try:
-        changed = api.instances_update(
-            context, values, updated_before=before, limit=1, **expectations
-        )
-    except exceptions.PartialUpdate as error:
-        cause = error.__cause__
-        if error.in_doubt or cause is None:
-            raise exceptions.UnknownUpdateOutcome(
-                f"The connection was lost before the answer: whether instance "
-                f"{instance_uuid} was taken over is not known. Read it again "
-                f"and decide from what is there.",
-                instance_uuid=instance_uuid,
-            ) from error
-        raise cause from None
-    return changed == 1
-
-
-def _claim(plan: plans.Plan, decorator: str) -> _Claim:
-    """Work out how an action is claimed.
-
-    :raises InvalidRequest: it cannot be, by one update
-    """
-    begin = plan.first
-    if begin and begin[0].event is machine.Event.CREATE:
-        raise _unclaimable(
-            decorator, "it makes the row. Insert that in its first state"
-        )
-    if not begin or None in (begin[0].change.to_task or (None,)):
-        raise _unclaimable(
-            decorator,
-            f"it begins without a task_state, by which others would see it. "
-            f"Use @check_instance_state({_arguments(plan)}); and for what it "
-            f"writes api.instance_update, with the same expectations",
-        )
-    changes: dict[moves.State, moves.State] = {}
-    again: dict[moves.State, moves.State] = {}
-    for source, targets in plan.beginning().items():
-        for target in targets:
-            same = target.task_state == source.task_state
-            (again if same else changes)[source] = target
-    claims, retakes = moves.leading(changes), moves.leading(again)
-    alternatives = any(len(found) > 1 for found in plan.beginning().values())
-    if alternatives or plan.uncovered() or len(claims) != 1 < len(retakes) + 1:
-        raise _unclaimable(
-            decorator,
-            f"no single update can do that: "
-            f"{'; '.join(str(write.change) for write in begin)}. Use "
-            f"api.instance_update, in a method for each",
-        )
-    return _Claim(
-        plan,
-        claims[0],
-        _LAUNCHED if plan.action.launched else None,
-        retakes[0] if retakes else None,
-    )
-
-
-def _unclaimable(decorator: str, why: str) -> exceptions.InvalidRequest:
-    return exceptions.InvalidRequest(
-        f"{decorator}: this action cannot be claimed, because {why}."
-    )
-
-
-def _arguments(plan: plans.Plan) -> str:
-    """Show what ``check_instance_state`` takes for the starts of an action."""
-    [(vm_state, task_state, _)] = moves.guards_of(plan.starts)
-    shown = [
-        f"{name}={None if given is states.ANY else given!r}"
-        for name, given in (("vm_state", vm_state), ("task_state", task_state))
-    ]
-    return ", ".join((*shown, f"must_have_launched={plan.action.launched}"))
-
-
 def _expectation(accepted: Any) -> Any:
     return states.ANY if accepted is None else accepted
 
@@ -342,10 +203,10 @@ def _check_values(decorator: str, values: Any) -> None:
             f"returns them."
         )
     for name, value in values.items():
-        if name in _STATES:
+        if name in _DECIDED:
             raise exceptions.InvalidUpdate(
-                f"{decorator}: the map decides on {name}. Leave it out of "
-                f"the values."
+                f"{decorator}: {_DECIDED[name]} {name}. Leave it out of the "
+                f"values."
             )
         columns.column(name, exceptions.InvalidUpdate)
         columns.value(name, value, exceptions.InvalidUpdate)

@@ -20,6 +20,7 @@ __all__ = [
     "State",
     "choose",
     "guards_of",
+    "hull",
     "leading",
     "shown",
 ]
@@ -77,6 +78,21 @@ def guards_of(span: Iterable[State]) -> list[tuple[Any, Any, Span]]:
     ]
 
 
+def hull(span: Iterable[State]) -> tuple[Any, Any]:
+    """Express a set of states as one pair of expectations.
+
+    :param span: the states, at least one
+    :returns: expectations on ``vm_state`` and ``task_state``; they admit more
+        where the set is no plain product
+    """
+    known = list(span)
+    tasks = {state.task_state for state in known}
+    [(vm_state, task_state, _)] = guards_of(
+        State(state.vm_state, task) for state in known for task in tasks
+    )
+    return vm_state, task_state
+
+
 def _expectation(
     values: Iterable[str | None], names: notation.Values, *, few: int
 ) -> Any:
@@ -84,7 +100,8 @@ def _expectation(
     rest = [name for name in names if name not in meant]
     if not rest:
         return states.ANY
-    if len(rest) <= few:
+    # What Nova does not have, no guard can name.
+    if len(rest) <= few or not meant <= set(names):
         return states.Not(*rest)
     return tuple(name for name in names if name in meant)
 

@@ -3,14 +3,15 @@
 
 from collections.abc import Iterable, Iterator
 import functools
-from typing import Final
+from typing import Any, Final
 
+from nova_db_states import exceptions
 from nova_db_states import machine
 from nova_db_states import states
 from nova_db_states._actions import moves
 from nova_db_states.machine import notation
 
-__all__ = ["Plan", "of", "owners", "rests"]
+__all__ = ["Plan", "entrance", "of", "owner", "owners", "rests"]
 
 State = moves.State
 Way = tuple[State, ...]
@@ -190,18 +191,14 @@ class Plan:
             )
         )
 
-    def giving_up(self, before: State, *, untouched: bool) -> Way | None:
+    def giving_up(self, before: State) -> Way | None:
         """Find the declared way from a state to where a failure ends.
 
         :param before: the state
-        :param untouched: whether nothing was done to the guest, so that
-            keeping its ``vm_state`` comes first
         :returns: the states on the way, one or two; none where the state is
             the end already; ``None`` where no way is declared
         """
-        wanted = [self.action.on_failure, _GIVEN_BACK]
-        if untouched:
-            wanted.reverse()
+        wanted = (self.action.on_failure, _GIVEN_BACK)
         for text in filter(None, dict.fromkeys(wanted)):
             goal = set(notation.parse(f"* / * -> {text}").targets(before))
             way = self._way(before, goal)
@@ -255,14 +252,19 @@ def _targets(
             yield from write.change.targets(before)
 
 
-@functools.lru_cache(maxsize=256)
-def of(name: str) -> Plan:
+def of(name: Any) -> Plan:
     """Give the plan of an action of the map.
 
     :param name: of the action
     :returns: its plan
     :raises InvalidRequest: there is no such action
     """
+    # Whoever has no types may hand over what cannot even be a key.
+    return _of(name) if isinstance(name, str) else Plan(machine.action(name))
+
+
+@functools.lru_cache(maxsize=256)
+def _of(name: str) -> Plan:
     return Plan(machine.action(name))
 
 
@@ -275,3 +277,61 @@ def owners(task_state: str | None) -> tuple[str, ...]:
     return tuple(
         name for name in machine.MAP.actions if task_state in of(name).tasks()
     )
+
+
+def owner(task_state: str | None) -> Plan:
+    """Find the action that is meant by a task alone.
+
+    Of several it is the one that someone may ask for and whose claim leads
+    to that task: other actions come by it later, or begin by themselves.
+
+    :param task_state: the task
+    :returns: the plan of that action
+    :raises InvalidRequest: no action has it, or several may be meant
+    """
+    names = owners(task_state)
+    asked = [
+        name
+        for name in names
+        if of(name).action.kind in (machine.Kind.USER, machine.Kind.ADMIN)
+        and of(name).begun(task_state)
+    ]
+    for found in (names, asked):
+        if len(found) == 1:
+            return of(found[0])
+    raise exceptions.InvalidRequest(
+        f"task_state {task_state!r} belongs to "
+        f"{'several actions' if names else 'no action'} of the map"
+        f"{': ' + '; '.join(names) if names else ''}. Say which one is "
+        f"meant with action=."
+    )
+
+
+def entrance(
+    plan: Plan, task_state: str | None
+) -> tuple[moves.Span, tuple[moves.Move, ...]]:
+    """Work out how a worker enters a task.
+
+    :param plan: of the action
+    :param task_state: the task
+    :returns: the states that a claim led to, and no updates; or for a later
+        step no states, and the updates that lead to it
+    :raises InvalidRequest: the task is no step of the action
+    """
+    begun = plan.begun(task_state)
+    if begun:
+        return begun, ()
+    found = plan.entering(task_state)
+    changes, several = moves.choose(found, lambda state: found[state])
+    if several:
+        raise exceptions.InvalidRequest(
+            f"The step of {plan.name!r} to {task_state!r} may lead to "
+            f"{' or '.join(sorted(map(str, several)))}. Enter the task before "
+            f"it, and call step() with a vm_state."
+        )
+    if not changes:
+        raise exceptions.InvalidRequest(
+            f"{task_state!r} is no step of {plan.name!r}. Its tasks are "
+            f"{', '.join(plan.tasks()) or 'none'}."
+        )
+    return frozenset(), moves.leading(changes)

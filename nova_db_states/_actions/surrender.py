@@ -1,165 +1,137 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Giving an action up, by the failures that the map declares.
+"""Giving a task up, by the failures that the map declares.
 
 The error that made it fail is what its caller has to see. So whatever happens
 here becomes a note on that error and a line in the log.
 """
 
+import collections
 from collections.abc import Mapping
 import logging
-from typing import Any, Final
+from typing import Final
 
-from nova_db_states import api
 from nova_db_states import exceptions
+from nova_db_states import retry
+from nova_db_states._actions import holding
 from nova_db_states._actions import moves
 from nova_db_states._actions import plans
 from nova_db_states._actions import refusals
 
-__all__ = ["give_up", "run"]
-
-LOG: Final = logging.getLogger(__name__)
+__all__ = ["give_up"]
 
 Written = Mapping[str, str | None]
+_Ways = Mapping[moves.State, plans.Way]
 
-
-def run(
-    context: Any,
-    instance_uuid: str,
-    choices: tuple[moves.Move, ...],
-    values: Mapping[str, Any],
-) -> moves.Move:
-    """Make the one of several updates that the row fits.
-
-    :param context: as for ``api.instance_update``
-    :param instance_uuid: the instance
-    :param choices: at least one; they exclude each other
-    :param values: what to write besides the states
-    :returns: the one that was made
-    :raises InstanceUpdateConflict: the row fits none
-    :raises NovaDBStatesError: as ``api.instance_update``
-    """
-    for position, move in enumerate(choices, start=1):
-        try:
-            api.instance_update(
-                context,
-                instance_uuid,
-                {**values, **move.values},
-                expected_vm_state=move.vm_state,
-                expected_task_state=move.task_state,
-            )
-        except exceptions.InstanceUpdateConflict:
-            if position == len(choices):
-                raise
-        else:
-            return move
-    raise AssertionError("there is no move to make")
+# Two steps, each of which may have to be looked at again.
+_MAX_WRITES: Final = 4
 
 
 def give_up(
-    context: Any,
-    instance_uuid: str,
+    held: holding.Holding,
     plan: plans.Plan,
-    held: moves.Span,
     error: BaseException,
-    *,
-    untouched: bool,
+    policy: retry.Policy | None,
 ) -> Written:
-    """Write what a failed action leaves behind, if the state is still its own.
+    """Write what a failed task leaves behind, if the row is still its own.
 
-    :param context: as for ``api.instance_update``
-    :param instance_uuid: the instance, canonical
+    :param held: the instance, and the states that the worker may have set
     :param plan: of the action
-    :param held: the states that the action may have set last
     :param error: why it failed; gets a note where the row stays as it is
-    :param untouched: whether nothing was done to the guest yet
+    :param policy: attempts and waits; ``None`` for that of the worker
     :returns: the columns written, none where nothing was
     """
     written: dict[str, str | None] = {}
-    if refusals.is_refusal(error, instance_uuid, held):
+    instance_uuid, before = held.instance_uuid, moves.shown(held.states)
+    if refusals.is_refusal(error, instance_uuid, held.states) or (
+        isinstance(error, exceptions.InstanceNotFound)
+        and error.instance_uuid == instance_uuid
+    ):
         # Whoever was refused does not try to write the state once more: it
         # may have come back meanwhile, as another's.
         return written
     try:
-        steps = _steps(context, instance_uuid, plan, held, untouched=untouched)
-        if not steps:
-            _note(
+        if not _write(held, plan, policy, written):
+            refusals.note(
                 error,
-                f"Instance {instance_uuid} stays in {moves.shown(held)}: the "
-                f"map declares no failure of {plan.name!r} from there.",
+                f"Instance {instance_uuid} stays in {before}: the map "
+                f"declares no failure of {plan.name!r} from there.",
                 logging.WARNING,
             )
-        for choices in steps:
-            made = run(context, instance_uuid, choices, {})
-            written.update(made.values)
-    except (
-        exceptions.InstanceUpdateConflict,
-        exceptions.InstanceNotFound,
-    ) as refused:
-        _note(
+    except refusals.LOST as refused:
+        refusals.note(
             error,
             f"The state of instance {instance_uuid} was left as it is, and "
             f"the failure of {plan.name!r} not written: "
-            f"{_found(refused, held)}.",
+            f"{refusals.now_in(refused, before)}.",
             logging.WARNING,
         )
     except Exception as failure:  # noqa: BLE001 - must not mask the first
-        _note(
+        refusals.note(
             error,
             f"The failure of {plan.name!r} could not be written, and instance "
-            f"{instance_uuid} may stay in {moves.shown(held)}: "
-            f"{type(failure).__name__}: {failure}",
+            f"{instance_uuid} may stay in {moves.shown(held.states)}: "
+            f"{refusals.said(failure)}",
             logging.ERROR,
         )
     return written
 
 
-def _steps(
-    context: Any,
-    instance_uuid: str,
+def _write(
+    held: holding.Holding,
     plan: plans.Plan,
-    held: moves.Span,
-    *,
-    untouched: bool,
-) -> list[tuple[moves.Move, ...]]:
-    """Find the updates to make, one after the other.
+    policy: retry.Policy | None,
+    written: dict[str, str | None],
+) -> bool:
+    """Go the declared way to its end; say whether there is one.
 
-    :raises InstanceUpdateConflict: the state had to be read, and is another's
+    :raises InstanceUpdateConflict: the row is another's
     """
-    ways = {
-        state: plan.giving_up(state, untouched=untouched) for state in held
-    }
-    if len({None if way is None else len(way) for way in ways.values()}) > 1:
-        found = moves.State(*api.instance_check(context, instance_uuid))
-        if found not in ways:
-            raise exceptions.InstanceUpdateConflict(
-                "the state is another's",
-                instance_uuid=instance_uuid,
-                state=found,
-            )
-        ways = {found: ways[found]}
-    known = {state: way for state, way in ways.items() if way is not None}
-    length = max(map(len, known.values()), default=0)
-    return [
-        moves.leading(
-            {
-                (way[position - 1] if position else state): way[position]
-                for state, way in known.items()
-            }
+    for number in range(1, _MAX_WRITES + 1):
+        ways = _ways(held, plan)
+        if not any(ways.values()):
+            return bool(ways)
+        choices = moves.leading(
+            {state: way[0] for state, way in ways.items() if way}
         )
-        for position in range(length)
-    ]
+        try:
+            written.update(held.make(choices, {}, policy=policy))
+        except exceptions.UnknownUpdateOutcome:
+            # Where it is now will be read, and the rest done from there.
+            if number == _MAX_WRITES:
+                raise
+    return True
 
 
-def _found(
-    refused: exceptions.InstanceUpdateConflict | exceptions.InstanceNotFound,
-    held: moves.Span,
-) -> str:
-    if isinstance(refused, exceptions.InstanceNotFound):
-        return "the row is gone"
-    now = "unknown" if refused.state is None else moves.State(*refused.state)
-    return f"it is {now} by now, and was {moves.shown(held)}"
+def _ways(held: holding.Holding, plan: plans.Plan) -> _Ways:
+    """Find the way from each state that the row may be in, if it has one."""
+    every = {state: plan.giving_up(state) for state in held.states}
+    if len({None if way is None else len(way) for way in every.values()}) > 1:
+        found = held.learn()
+        every = {
+            found: every[found] if found in every else _likely(found, every)
+        }
+    return {state: way for state, way in every.items() if way is not None}
 
 
-def _note(error: BaseException, text: str, level: int) -> None:
-    error.add_note(text)
-    LOG.log(level, "%s Given up for %s: %s", text, type(error).__name__, error)
+def _likely(
+    found: moves.State, ways: Mapping[moves.State, plans.Way | None]
+) -> plans.Way | None:
+    """Choose a way for a ``vm_state`` that the map does not know.
+
+    It is the way that most others go. Where they keep their ``vm_state``, it
+    keeps its own.
+    """
+    kinds = collections.Counter(
+        tuple(
+            moves.State(
+                found.vm_state
+                if target.vm_state == state.vm_state
+                else target.vm_state,
+                target.task_state,
+            )
+            for target in way
+        )
+        for state, way in ways.items()
+        if way is not None and state.task_state == found.task_state
+    )
+    return kinds.most_common(1)[0][0] if kinds else None

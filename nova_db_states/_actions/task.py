@@ -6,30 +6,46 @@ by then, and its steps guard ``task_state`` alone. Here whatever another actor
 did meanwhile stops the worker, and is never overwritten.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Mapping
+import dataclasses
+import functools
+import sys
 import types
-from typing import Any, Self
-import uuid
+from typing import Any, Final, Self
 
 from nova_db_states import columns
 from nova_db_states import exceptions
+from nova_db_states import retry
 from nova_db_states import states
+from nova_db_states._actions import arguments
+from nova_db_states._actions import claim
 from nova_db_states._actions import holding
 from nova_db_states._actions import moves
 from nova_db_states._actions import plans
 from nova_db_states._actions import refusals
+from nova_db_states._actions import steps
 from nova_db_states._actions import surrender
 from nova_db_states._actions import watch as watching
 
 __all__ = ["Task", "task"]
 
 
+_PATIENT: Final = retry.Policy(
+    max_attempts=sys.maxsize,
+    first_backoff_s=0.1,
+    max_backoff_s=5.0,
+    max_elapsed_s=60.0,
+)
+"""For what leaves the row stuck where it is not written."""
+
+
 def task(
     context: Any,
-    instance_uuid: str | uuid.UUID,
+    instance: Any,
     task_state: str | None,
     *,
     action: str | None = None,
+    retry_policy: retry.Policy | None = None,
 ) -> "Task":
     """Do the work of an action, in a ``with`` block.
 
@@ -43,60 +59,43 @@ def task(
     is raised in any case; where its failure could not be written it gets a
     note. All of this is guarded by the state that the worker set last.
 
-    A context with a transaction open is joined by every statement, and
-    nobody else sees the steps until that transaction ends: a worker has
-    better none.
+    An object or mapping is told the states, and whatever else a step writes,
+    as soon as the row has them.
 
-    :param context: as for :func:`nova_db_states.api.instance_update`
-    :param instance_uuid: the instance
+    :param context: as for :func:`nova_db_states.api.instance_update`, without
+        a transaction open: nobody else would see the steps
+    :param instance: a uuid, an object with ``uuid``, or a mapping
     :param task_state: the task to begin with; ``None`` for a step without one
-    :param action: the name of the action in the map; ``None`` where the task
-        belongs to one action only
+    :param action: the name of the action in the map; ``None`` for the only
+        one that has the task, or else the only one that somebody may ask for
+        and whose claim leads to it
+    :param retry_policy: attempts and waits (in seconds) of every statement;
+        ``None`` for the context's own, and for the end and the failure for
+        more patience: waits of up to 5 s, for 60 s in all
     :returns: the context manager; its ``with`` gives itself
     :raises InvalidUpdate: not a uuid
     :raises InvalidState: a task that Nova does not have
     :raises InvalidRequest: no such action, or the task belongs to several
-        actions, or is no step of this one
+        actions, or is no step of this one; or no instance, or no policy
     """
     wanted = columns.value("task_state", task_state)
-    plan = plans.of(_action(wanted) if action is None else action)
-    entered = plan.begun(wanted)
-    choices: tuple[moves.Move, ...] = ()
-    if not entered:
-        found = plan.entering(wanted)
-        changes, several = moves.choose(found, lambda state: found[state])
-        if several:
-            raise exceptions.InvalidRequest(
-                f"The step of {plan.name!r} to {wanted!r} may lead to "
-                f"{_or(several)}. Enter the task before it, and call step() "
-                f"with a vm_state."
-            )
-        if not changes:
-            raise exceptions.InvalidRequest(
-                f"{wanted!r} is no step of {plan.name!r}. Its tasks are "
-                f"{', '.join(plan.tasks()) or 'none'}."
-            )
-        choices = moves.leading(changes)
-    return Task(
-        context, columns.canonical_uuid(instance_uuid), plan, entered, choices
+    plan = plans.owner(wanted) if action is None else plans.of(action)
+    entered, choices = plans.entrance(plan, wanted)
+    policy = arguments.checked_policy(retry_policy)
+    held = holding.Holding(
+        context, arguments.uuid_of(instance), entered, policy
     )
+    return Task(held, plan, choices, instance, policy or _PATIENT)
 
 
-def _or(found: Iterable[moves.State]) -> str:
-    return " or ".join(sorted(map(str, found)))
+@dataclasses.dataclass(frozen=True, slots=True)
+class _End:
+    """An end that may have been made, and where the row was before it."""
 
-
-def _action(task_state: str | None) -> str:
-    """Find the only action that has a task."""
-    names = plans.owners(task_state)
-    if len(names) != 1:
-        raise exceptions.InvalidRequest(
-            f"task_state {task_state!r} belongs to "
-            f"{'several actions' if names else 'no action'} of the map"
-            f"{': ' + ', '.join(names) if names else ''}. Say which one is "
-            f"meant with action=."
-        )
-    return names[0]
+    before: moves.Span
+    vm_state: Any
+    expected: Mapping[str, Any] | None
+    values: Mapping[str, Any]
 
 
 class Task:
@@ -110,25 +109,32 @@ class Task:
 
     def __init__(
         self,
-        context: Any,
-        instance_uuid: str,
+        held: holding.Holding,
         plan: plans.Plan,
-        entered: moves.Span,
         choices: tuple[moves.Move, ...],
+        instance: Any,
+        patience: retry.Policy,
     ) -> None:
         self.action = plan.name
         self._plan = plan
         self._entrance = choices
-        self._holding = holding.Holding(context, instance_uuid, entered)
+        self._holding = held
+        self._instance = instance
+        self._patience = patience
         self._entered = False
         self._ended = False
         self._handed_over = False
+        self._doubtful: _End | None = None
 
     def __enter__(self) -> Self:
         """Verify the first task, or take the step to a later one.
 
+        Where the answer to that step is lost, or not waited for, the task is
+        given up as by :meth:`__exit__`.
+
         :returns: itself
         :raises InvalidRequest: it was entered before
+        :raises InvalidContext: the context has a transaction open
         :raises InstanceUpdateConflict: the row is in another state
         :raises InstanceNotFound: no such row is visible
         :raises NovaDBStatesError: as ``api.instance_update``
@@ -138,23 +144,38 @@ class Task:
                 "A task is entered once. Make another with task()."
             )
         self._entered = True
-        if self._entrance:
-            self._holding.make(self._entrance, {})
-        else:
-            self._holding.learn()
+        held = self._holding
+        if not self._entrance:
+            arguments.remember(self._instance, held.learn()._asdict())
+            return self
+        # Another worker may have entered it meanwhile by the same step.
+        fence = {"updated_at": claim.stamp()}
+        try:
+            self._make(self._entrance, fence)
+        except BaseException as error:
+            if refusals.leaves_doubt(error) and held.states:
+                error.add_note(
+                    f"Whether instance {held.instance_uuid} was led to "
+                    f"{moves.shown(held.states)} is not known. If it was, the "
+                    f"task is given up."
+                )
+                held.fence = fence
+                self._give_up(error)
+            raise
         return self
 
     @property
     def state(self) -> moves.State:
         """Where the row is, as far as this worker knows.
 
-        Where its guards admitted several this reads the row once, and raises
-        what :meth:`step` raises if it is in none of them any more.
+        Where its guards admitted several this reads the row once. It raises
+        what :meth:`step` raises if this worker was refused it, or is now.
         """
         if not self._entered:
             self._require_going_on()
+        self._holding.require()
         if len(self._holding.states) > 1:
-            self._holding.learn()
+            return self._holding.learn()
         return min(self._holding.states, key=str)
 
     def step(
@@ -162,6 +183,7 @@ class Task:
         task_state: str | None,
         *,
         vm_state: Any = states.ANY,
+        expected: Mapping[str, Any] | None = None,
         **values: Any,
     ) -> None:
         """Take the next step, by one guarded ``UPDATE``.
@@ -169,9 +191,13 @@ class Task:
         :param task_state: of the state after
         :param vm_state: of the state after; needed only where the map
             declares several
+        :param expected: guards on other columns, by name, as for
+            ``api.instance_update``; where one does not hold, another actor
+            has the server
         :param values: other columns to write with it
         :raises TransitionNotAllowed: the map does not declare that step from
             here; nothing was sent
+        :raises InvalidContext: the context has a transaction open
         :raises InstanceUpdateConflict: another actor has the server; raised
             again by whatever is tried after it
         :raises InstanceNotFound: the row is gone; the same
@@ -188,21 +214,34 @@ class Task:
                 return {state}
             return self._plan.stepping(state, wanted)
 
-        choices = self._choices(options, vm_state, f"to {wanted!r}")
-        self._holding.make(choices, values)
+        choices = steps.choices(
+            self._holding, self._plan, options, vm_state, f"to {wanted!r}"
+        )
+        self._make(choices, values, expected)
 
-    def end(self, *, vm_state: Any = states.ANY, **values: Any) -> None:
+    def end(
+        self,
+        *,
+        vm_state: Any = states.ANY,
+        expected: Mapping[str, Any] | None = None,
+        **values: Any,
+    ) -> None:
         """End the action with success, by one guarded ``UPDATE``.
 
-        Leaving the block does so where this was not called.
+        Leaving the block does so where this was not called, and once more
+        where its answer was lost.
 
         :param vm_state: of the state after; needed only where the map
             declares several
+        :param expected: as for :meth:`step`
         :param values: other columns to write with it
         :raises TransitionNotAllowed: the map declares no such end from here,
             or several; nothing was sent
+        :raises InvalidContext: as for :meth:`step`
         :raises InstanceUpdateConflict: as for :meth:`step`
         :raises InstanceNotFound: as for :meth:`step`
+        :raises UnknownUpdateOutcome: the connection was lost before the
+            answer; the same end may be tried again
         :raises NovaDBStatesError: as ``api.instance_update``
         """
         self._require_going_on()
@@ -210,20 +249,39 @@ class Task:
             raise exceptions.InvalidUpdate(
                 "The end of a task leaves none: leave task_state out."
             )
+        held = self._holding
         said = vm_state is not states.ANY
-        choices = self._choices(
-            self._plan.ends if said else self._plan.usual_ends,
-            vm_state,
-            "to that end" if said else "to an end",
-        )
-        before = self._holding.states
+        ends = self._plan.ends if said else self._plan.usual_ends
+        doubtful = held.in_doubt
+
+        def options(state: moves.State) -> set[moves.State]:
+            if state in doubtful and plans.rests(state):
+                return {state}
+            return ends(state)
+
+        where = "to that end" if said else "to an end"
+        choices = steps.choices(held, self._plan, options, vm_state, where)
+        before = held.states - doubtful or held.states
+        if self._doubtful is not None:
+            before = self._doubtful.before
         try:
-            self._holding.make(choices, values)
-        except BaseException:
-            # If it did end all the same, there is no failure to write.
-            self._holding.states = before
+            self._make(choices, values, expected, self._patience)
+        except BaseException as error:
+            if refusals.leaves_doubt(error):
+                self._doubtful = _End(before, vm_state, expected, values)
             raise
         self._ended = True
+
+    def _make(
+        self,
+        choices: tuple[moves.Move, ...],
+        values: Mapping[str, Any],
+        expected: Mapping[str, Any] | None = None,
+        policy: retry.Policy | None = None,
+    ) -> None:
+        made = self._holding.make(choices, values, expected, policy)
+        self._doubtful = None
+        arguments.remember(self._instance, {**values, **made})
 
     def hand_over(self) -> None:
         """Leave the row as it is: another worker goes on from here.
@@ -250,30 +308,25 @@ class Task:
         :param total: bytes that will pass, to compute the progress; ``None``
             not to
         :param max_away_s: seconds without an answer that the work outlives
-        :returns: the watch, as of :func:`nova_db_states.actions.watch`; what
-            it raises in the block means for the task what a refused step
-            does
+        :returns: the watch, as of :func:`nova_db_states.actions.watch`. A
+            heartbeat that is refused means for the task what a refused step
+            does, also where the block catches it. After the next step it
+            raises ``InvalidRequest``: make another
         :raises InstanceUpdateConflict: as for :meth:`step`
         :raises NovaDBStatesError: as ``actions.watch``
         """
         self._require_going_on()
         held = self._holding
-        tasks = {state.task_state for state in held.states}
-        [(vm_state, task_state, _)] = moves.guards_of(
-            moves.State(state.vm_state, each)
-            for state in held.states
-            for each in tasks
-        )
-        return held.ask(
-            lambda: watching.watch(
-                held.context,
-                held.instance_uuid,
-                task_state,
-                interval_s,
-                expected_vm_state=vm_state,
-                total=total,
-                max_away_s=max_away_s,
-            )
+        vm_state, task_state = moves.hull(held.states)
+        return watching.watch(
+            held.context,
+            held.instance_uuid,
+            task_state,
+            interval_s,
+            expected_vm_state=vm_state,
+            total=total,
+            max_away_s=max_away_s,
+            _ask=functools.partial(held.beat, held.states),
         )
 
     def __exit__(
@@ -304,7 +357,14 @@ class Task:
 
     def _finish(self) -> None:
         self._require_going_on()
-        if not all(map(plans.rests, self._holding.states)):
+        doubt = self._doubtful
+        if doubt is not None:
+            self.end(
+                vm_state=doubt.vm_state,
+                expected=doubt.expected,
+                **doubt.values,
+            )
+        elif not all(map(plans.rests, self._holding.states)):
             self.end()
 
     def _give_up(self, error: BaseException) -> None:
@@ -312,16 +372,15 @@ class Task:
             return
         if isinstance(error, exceptions.InstanceUpdateConflict):
             refusals.add_allowed(error)
-        refusal = self._holding.refusal
+        held = self._holding
+        if self._doubtful is not None:
+            # If it did end all the same, there is no failure to write.
+            held.states = self._doubtful.before
+            held.in_doubt &= held.states
+        refusal = held.refusal
         if refusal is None:
-            surrender.give_up(
-                self._holding.context,
-                self._holding.instance_uuid,
-                self._plan,
-                self._holding.states,
-                error,
-                untouched=False,
-            )
+            left = surrender.give_up(held, self._plan, error, self._patience)
+            arguments.remember(self._instance, left)
         elif error is not refusal:
             error.add_note(
                 f"The state of the instance was left as it is, because this "
@@ -336,48 +395,3 @@ class Task:
                 if self._entered
                 else "This task is not begun: use it in a with statement."
             )
-
-    def _choices(
-        self,
-        options: Callable[[moves.State], set[moves.State]],
-        vm_state: Any,
-        where: str,
-    ) -> tuple[moves.Move, ...]:
-        """Find the updates that lead from what is held to what is wanted."""
-        if vm_state is not states.ANY:
-            vm_state = columns.value("vm_state", vm_state)
-        held = self._holding
-        changes, several = moves.choose(held.states, options, vm_state)
-        if changes and len(changes) < len(held.states):
-            # It depends on which state it is.
-            held.learn()
-            changes, several = moves.choose(held.states, options, vm_state)
-        if several:
-            raise self._not_allowed(
-                f"leads {where} in several ways: {_or(several)}. Say which "
-                f"one it is with vm_state=",
-                tuple(sorted(several, key=str)),
-            )
-        if not changes:
-            declared = self._plan.following(held.states)
-            raise self._not_allowed(
-                f"does not lead {where}. Declared are: "
-                f"{', '.join(map(str, declared)) or 'none'}. Call hand_over() "
-                f"where another worker goes on",
-                declared,
-            )
-        return moves.leading(changes)
-
-    def _not_allowed(
-        self, problem: str, declared: tuple[moves.State, ...]
-    ) -> exceptions.TransitionNotAllowed:
-        held = self._holding
-        return exceptions.TransitionNotAllowed(
-            f"Instance {held.instance_uuid} was not changed: from "
-            f"{moves.shown(held.states)} the action {self.action!r} "
-            f"{problem}.",
-            instance_uuid=held.instance_uuid,
-            action=self.action,
-            states=tuple(sorted(held.states, key=str)),
-            declared=declared,
-        )

@@ -2,6 +2,7 @@
 """Actions: what can be decorated, with what, and how a task is used."""
 
 from collections.abc import Callable, Iterator
+import contextlib
 import inspect
 import pathlib
 import types
@@ -91,6 +92,19 @@ def _generator(context: object, instance: object) -> Iterator[object]:
     yield context, instance
 
 
+@contextlib.contextmanager
+def _managed(context: object, instance: object) -> Iterator[None]:
+    del context, instance
+    yield
+
+
+class Awaited:
+    """What is called like a function, and waits to be awaited."""
+
+    async def __call__(self, context: object, instance: object) -> None:
+        """Do nothing."""
+
+
 def _no_context(instance: object) -> None:
     del instance
 
@@ -111,7 +125,11 @@ def _unnamed(*context: object, **instance: object) -> None:
         (_no_context, "named context or ctxt or ctx"),
         (_no_instance, "named instance or instance_uuid"),
         (_unnamed, "named context"),
-        (classmethod(_no_context), "below @classmethod"),
+        (classmethod(_no_context), "in the line below @classmethod"),
+        (staticmethod(_no_context), "in the line below @staticmethod"),
+        (property(_no_context), "in the line below @property"),
+        (_managed, "does not run its body"),
+        (Awaited(), "does not run its body"),
         (Cell, "it goes on a function"),
     ],
 )
@@ -127,6 +145,28 @@ def test_functions_that_cannot_be_decorated(
         decorate(function)
 
 
+def test_decorators_without_what_they_need() -> None:
+    """They say what to write."""
+    wrong: Any
+    for wrong in (_no_instance, ["stop"], None):
+        with pytest.raises(
+            exceptions.InvalidRequest,
+            match=r'Write @instance_action\("stop"\)',
+        ):
+            actions.instance_action(wrong)
+    with pytest.raises(
+        exceptions.InvalidRequest, match=r"Write @check_instance_state\(\)"
+    ):
+        actions.check_instance_state(_no_instance)
+    wrong = 3
+    for ask in (
+        lambda: actions.instance_action("stop", retry_policy=wrong),
+        lambda: actions.task(None, wrong, "pausing", retry_policy=wrong),
+    ):
+        with pytest.raises(exceptions.InvalidRequest, match="a nova_db_sta"):
+            ask()
+
+
 @pytest.mark.parametrize(
     ("values", "says"),
     [
@@ -135,6 +175,9 @@ def test_functions_that_cannot_be_decorated(
         ({"progres": 0}, "no column 'progres'. Did you mean 'progress'"),
         ({"progress": "0"}, "the column takes an integer"),
         (["progress"], "is no mapping"),
+        ({"updated_at": actors.LAUNCHED}, "by it the claim is known again"),
+        ({"uuid": "u"}, "nothing ever changes uuid"),
+        ({"created_at": None}, "nothing ever changes created_at"),
     ],
 )
 def test_values_that_cannot_be_written(
@@ -246,14 +289,6 @@ def test_a_body_that_finds_nothing(cell: Cell) -> None:
         actors.API().stop(cell.context, instance, fail)
     assert caught.value is missing
     assert cell.state(instance) == ("active", None)
-
-
-def test_an_instance_that_cannot_be_told(cell: Cell) -> None:
-    """The claim is given back where the body could not run."""
-    instance = types.MappingProxyType({"uuid": cell.insert()})
-    with pytest.raises(AttributeError):
-        Methods().usual(cell.context, instance)
-    assert cell.state(instance["uuid"]) == ("active", None)
 
 
 def test_the_defaults_are_novas() -> None:

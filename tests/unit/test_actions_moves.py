@@ -12,9 +12,9 @@ from nova_db_states import exceptions
 from nova_db_states import machine
 from nova_db_states import states
 from nova_db_states import tables
+from nova_db_states._actions import holding
 from nova_db_states._actions import moves
 from nova_db_states._actions import plans
-from nova_db_states._actions import surrender
 from nova_db_states.machine import model
 from tests.resources import actors
 
@@ -120,12 +120,14 @@ def test_the_move_that_fits_is_made(cell: Cell) -> None:
         ({"vm_state": "error", "task_state": "spawning"}, "paused"),
     ):
         instance = actors.insert(engine, **before)
-        made = surrender.run(context, instance, choices, {"progress": 3})
-        assert made.targets == _span(after)
+        held = holding.Holding(context, instance, frozenset())
+        made = held.make(choices, {"progress": 3})
+        assert made["task_state"] is None
+        assert held.states == _span(after)
         assert actors.state_of(engine, instance) == (after, None)
     instance = actors.insert(engine, vm_state="error", task_state="resuming")
     with pytest.raises(exceptions.InstanceUpdateConflict):
-        surrender.run(context, instance, choices, {})
+        holding.Holding(context, instance, frozenset()).make(choices, {})
 
 
 def test_defects_are_no_way() -> None:
@@ -162,4 +164,4 @@ def test_defects_are_no_way() -> None:
     assert plan.begun("pausing") == {begun}
     assert plan.usual_ends(begun) == _span("paused")
     assert plan.ends(begun) == _span("paused", "stopped")
-    assert plan.giving_up(begun, untouched=False) is None
+    assert plan.giving_up(begun) is None

@@ -38,9 +38,9 @@ def cell(tmp_path: pathlib.Path) -> Iterator[Cell]:
     ("task_state", "action", "says"),
     [
         (
-            "powering-off",
+            "rebuilding",
             None,
-            "several actions of the map: stop, .*, rebuild",
+            "several actions of the map: rebuild; evacuate",
         ),
         ("resize_confirming", None, "belongs to no action of the map"),
         (None, None, "belongs to no action"),
