@@ -19,7 +19,7 @@ from nova_db_states.machine import model
 
 __all__ = ["KNOWN_RELEASES", "Report", "judge", "verify"]
 
-KNOWN_RELEASES: Final = (31, 34)
+KNOWN_RELEASES: Final = (instance.RELEASES[0], instance.RELEASES[-1])
 """The first and the last release that the map was made from."""
 
 
