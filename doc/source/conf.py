@@ -27,7 +27,7 @@ smartquotes = False
 nitpick_ignore_regex = [
     # Other projects' names; nothing is fetched while building.
     ("py:.*", r"(sa|sqlalchemy|enginefacade|oslo_db)\..*"),
-    ("py:.*", r"(datetime|uuid|enum|collections\.abc)\..*"),
+    ("py:.*", r"(datetime|uuid|enum|pathlib|collections\.abc)\..*"),
     # The standard library's.
     ("py:class", r"Any|ValueError|types\..*"),
     # Type variables, of functions that give back what they were given.
