@@ -8,7 +8,6 @@ been in a state that passes for longer than the map gives that state.
 import dataclasses
 import datetime
 import functools
-import operator
 from typing import Any, Final
 
 from oslo_utils import timeutils
@@ -25,12 +24,13 @@ from nova_db_states._update import contexts
 from nova_db_states._update import reading
 from nova_db_states.machine import notation
 
-__all__ = ["StuckInstance", "stuck"]
+__all__ = ["StuckInstance", "checked_seconds", "stuck"]
 
 _T: Final = tables.instances
 
 _UNKNOWN_S: Final = 60
 _LONGEST_S: Final = 10**9
+_EPOCH: Final = datetime.datetime(1970, 1, 1)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -41,8 +41,10 @@ class StuckInstance:
     :ivar host: where its row says it is; ``None`` for nowhere
     :ivar vm_state: ``None`` for NULL
     :ivar task_state: ``None`` for NULL
-    :ivar since: its last sign of life, naive UTC
-    :ivar age_s: seconds since then, by the clock of the database
+    :ivar since: its last sign of life, naive UTC; ``None`` where its row has
+        no time at all
+    :ivar age_s: seconds since then, by the clock of the database; ``None``
+        for infinitely many
     :ivar max_age_s: seconds that the map gives this state
     :ivar allowed_actions: names of what may be asked for in it
     """
@@ -51,10 +53,15 @@ class StuckInstance:
     host: str | None
     vm_state: str | None
     task_state: str | None
-    since: datetime.datetime
-    age_s: int
+    since: datetime.datetime | None
+    age_s: int | None
     max_age_s: int
     allowed_actions: tuple[str, ...]
+
+    @property
+    def uuid(self) -> str:
+        """The instance, so that this can be handed to what acts on it."""
+        return self.instance_uuid
 
 
 def stuck(
@@ -64,9 +71,9 @@ def stuck(
 
     Counted from ``updated_at``, or ``created_at`` where the row was never
     updated, to the time that the database's own clock says; on SQLite that is
-    the clock of this process. A row with neither has no age and is left out.
-    So are deleted rows, and hidden ones: the copy that a resize between cells
-    leaves behind rests in the middle of it until the resize is confirmed.
+    the clock of this process. A row with neither counts as infinitely old.
+    Deleted rows are left out, and hidden ones: the copy that a resize between
+    cells leaves behind rests in the middle of it until that is confirmed.
 
     :param context: as for :func:`nova_db_states.api.instance_update`; for
         ordinary users only servers of their project are looked at
@@ -79,7 +86,9 @@ def stuck(
         the context's policy allows or in a way that trying again does not
         mend
     """
-    shortest = _shortest() if older_than_s is None else _seconds(older_than_s)
+    shortest = _shortest()
+    if older_than_s is not None:
+        shortest = checked_seconds(older_than_s)
     project_id = contexts.scope_of(context).project_id
     select = _select(scoped=project_id is not None)
 
@@ -100,14 +109,26 @@ def stuck(
             (
                 one
                 for one in reading.read(context, policy, read)
-                if older_than_s is not None or one.age_s > one.max_age_s
+                if older_than_s is not None
+                or one.age_s is None
+                or one.age_s > one.max_age_s
             ),
-            key=operator.attrgetter("since", "instance_uuid"),
+            key=lambda one: (
+                one.since is not None,
+                one.since or _EPOCH,
+                one.instance_uuid,
+            ),
         )
     )
 
 
-def _seconds(given: Any) -> float:
+def checked_seconds(given: Any) -> float:
+    """Check an age.
+
+    :param given: seconds
+    :returns: the same
+    :raises InvalidUpdate: not a number, or none that an age can have
+    """
     if isinstance(given, bool) or not isinstance(given, (int, float)):
         pass
     elif 0 <= given <= _LONGEST_S:
@@ -119,7 +140,7 @@ def _seconds(given: Any) -> float:
 
 
 @functools.cache
-def _shortest() -> int:
+def _shortest() -> float:
     """Give the shortest time that the map gives any state, in seconds."""
     ages = (machine.max_age_s(state) for state in machine.transient())
     return min((age for age in ages if age), default=_UNKNOWN_S)
@@ -156,11 +177,16 @@ def _select(*, scoped: bool) -> sa.Select[Any]:
         _T.c.deleted == sa.literal_column("0"),
         sa.or_(
             _T.c.vm_state.in_(vm_states) & _T.c.task_state.is_not(None),
+            # What Nova does not have; as ranges between those that it has.
+            _T.c.vm_state.not_in(vm_states) & _T.c.task_state.is_not(None),
             _T.c.vm_state.in_(passing) & _T.c.task_state.is_(None),
             _T.c.vm_state.is_(None),
         ),
         sa.or_(_T.c.hidden.is_(None), _T.c.hidden == sa.false()),
-        since <= sa.bindparam("before", type_=sa.DateTime()),
+        sa.or_(
+            since.is_(None),
+            since <= sa.bindparam("before", type_=sa.DateTime()),
+        ),
     )
     if scoped:
         select = select.where(_T.c.project_id == sa.bindparam("project_id"))
@@ -172,7 +198,7 @@ def _record(row: Any, now: datetime.datetime) -> StuckInstance:
     try:
         max_age_s = machine.max_age_s(state)
     except exceptions.InvalidState:
-        # A task that Nova does not have; nobody can be working on that.
+        # A name that Nova does not have; nobody can be working on that.
         max_age_s = None
     return StuckInstance(
         row.uuid,
@@ -180,7 +206,7 @@ def _record(row: Any, now: datetime.datetime) -> StuckInstance:
         row.vm_state,
         row.task_state,
         row.since,
-        int((now - row.since).total_seconds()),
+        None if row.since is None else int((now - row.since).total_seconds()),
         max_age_s or _UNKNOWN_S,
         refusals.allowed_in(state),
     )

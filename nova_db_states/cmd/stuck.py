@@ -2,8 +2,10 @@
 """``nova-db-states stuck``: servers that are under way for too long."""
 
 import argparse
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 import contextlib
+import logging
+from typing import Any, Final
 
 from oslo_db import exception as db_exc
 import sqlalchemy as sa
@@ -11,12 +13,19 @@ from sqlalchemy import exc as sa_exc
 
 from nova_db_states import actions
 from nova_db_states import api
+from nova_db_states._actions import refusals
+from nova_db_states._actions import stuck
 from nova_db_states.cmd import options
 from nova_db_states.cmd import shell
 from nova_db_states.cmd import targets
 from nova_db_states.cmd import walk
 
 __all__ = ["Stuck"]
+
+LOG: Final = logging.getLogger(__name__)
+
+# What a line has room for, beside the rest.
+_SHOWN: Final = 2
 
 
 class Stuck(walk.DbLister):
@@ -45,7 +54,14 @@ class Stuck(walk.DbLister):
         "Result",
         "Message",
     )
-    table_columns = ("Instance", "Task state", "Age s", "Result")
+    table_columns = (
+        "Instance",
+        "VM state",
+        "Task state",
+        "Host",
+        "Age s",
+        "Allowed actions",
+    )
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Add the option for an age of the caller's own."""
@@ -54,8 +70,8 @@ class Stuck(walk.DbLister):
             "--older-than",
             metavar="SECONDS",
             type=_seconds,
-            help="one limit for every state (default: what the map gives "
-            "each)",
+            help="one limit for every state, fractions too (default: what "
+            "the map gives each)",
         )
         return parser
 
@@ -63,15 +79,40 @@ class Stuck(walk.DbLister):
         self, parsed_args: argparse.Namespace
     ) -> tuple[tuple[str, ...], list[walk.Row]]:
         """Look at every database."""
+        as_lists = parsed_args.formatter == "json"
 
         def look(_: targets.Target, engine: sa.Engine) -> Iterable[walk.Row]:
             found = _find(engine.url, parsed_args.older_than)
             if found:
                 self.exit_code = max(self.exit_code, shell.EXIT_DOES_NOT_HOLD)
-            return map(_row, found)
+            return [_row(one, as_list=as_lists) for one in found]
 
         found = options.resolve(parsed_args)
         return self.columns, list(self.walk(found, look))
+
+    def produce_output(
+        self,
+        parsed_args: argparse.Namespace,
+        column_names: Sequence[str],
+        data: Iterable[Sequence[Any]],
+    ) -> int:
+        """Print the servers; a table has what fits, and any failure."""
+        rows = list(data)
+        if not rows:
+            LOG.info("No server is stuck.")
+        if parsed_args.formatter == "table":
+            rows = [_shortened(row) for row in rows]
+            if not parsed_args.columns and any(row[-1] for row in rows):
+                parsed_args.columns = [*self.table_columns, "Result"]
+        if not rows:
+            if parsed_args.formatter in {"table", "value"}:
+                return shell.EXIT_DONE
+            # Past what would say that there is nothing to do.
+            printed: int = super(walk.DbLister, self).produce_output(
+                parsed_args, column_names, rows
+            )
+            return printed
+        return super().produce_output(parsed_args, column_names, rows)
 
     def failure_row(self, result: str, message: str) -> walk.Row:
         """Give the row of a database that has no other."""
@@ -79,7 +120,7 @@ class Stuck(walk.DbLister):
 
 
 def _find(
-    url: sa.URL, older_than_s: int | None
+    url: sa.URL, older_than_s: float | None
 ) -> tuple[actions.StuckInstance, ...]:
     with contextlib.closing(api.connect(url)) as context:
         try:
@@ -92,24 +133,34 @@ def _find(
             raise
 
 
-def _row(one: actions.StuckInstance) -> walk.Row:
+def _row(one: actions.StuckInstance, *, as_list: bool) -> walk.Row:
+    allowed = one.allowed_actions
     return (
         one.instance_uuid,
         one.host,
         one.vm_state,
         one.task_state,
-        f"{one.since:%Y-%m-%d %H:%M:%S}",
+        None if one.since is None else f"{one.since:%Y-%m-%d %H:%M:%S}",
         one.age_s,
         one.max_age_s,
-        ", ".join(one.allowed_actions),
+        # The names have commas in them.
+        list(allowed) if as_list else "; ".join(allowed),
         "stuck",
         None,
     )
 
 
-def _seconds(text: str) -> int:
-    if not text.isdecimal():
+def _shortened(row: Sequence[Any]) -> walk.Row:
+    *cells, allowed, result, message = row
+    if allowed:
+        allowed = refusals.some(allowed.split("; "), _SHOWN)
+    return (*cells, allowed, result, message)
+
+
+def _seconds(text: str) -> float:
+    try:
+        return stuck.checked_seconds(float(text))
+    except ValueError as error:
         raise argparse.ArgumentTypeError(
-            f"{text!r}: give a whole number of seconds"
-        )
-    return int(text)
+            f"{text!r}: give a number of seconds from 0 on"
+        ) from error

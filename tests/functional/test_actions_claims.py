@@ -46,7 +46,7 @@ def test_one_body_runs(cell_url: str, cell_engine: sa.Engine) -> None:
             assert loser.state == state
             assert "delete" in loser.allowed_actions
             assert "stop" not in loser.allowed_actions
-            assert "Allowed in this state: delete, " in str(loser)
+            assert "Allowed in this state: delete; " in str(loser)
         assert actors.state_of(cell_engine, instance) == state
     for context in contexts:
         context.close()

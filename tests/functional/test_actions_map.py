@@ -178,9 +178,9 @@ def _before(name: str, task_state: str) -> list[machine.State]:
     return [edge.from_ for edge in edges]
 
 
-def _fail(work: actions.Task) -> None:
+def _fail(work: actions.Task, entered: list[machine.State]) -> None:
     with work:
-        assert work.state.task_state is not None
+        entered.append(work.state)
         raise Loud
 
 
@@ -197,11 +197,13 @@ def test_it_is_given_up_as_declared(
     assert servers
     for instance in servers:
         work = actions.task(context, instance, task_state, action=name)
+        seen: list[machine.State] = []
         with pytest.raises(Loud) as caught:
-            _fail(work)
-        entered = work.state
+            _fail(work, seen)
+        [entered] = seen
         assert entered.task_state == task_state
         after = machine.State(*api.instance_check(context, instance))
+        assert work.state == after
         notes = getattr(caught.value, "__notes__", [])
         if notes:
             assert not _ACTIONS[name].on_failure

@@ -12,6 +12,7 @@ from nova_db_states import actions
 from nova_db_states import api
 from nova_db_states import machine
 from nova_db_states import migrations
+from tests.resources import actors
 from tests.resources import rows
 
 INDEX: Final = "nova_db_states_deleted_vm_state_task_state"
@@ -74,6 +75,7 @@ def test_rows_that_nothing_leads_to(
         (None, "spawning"),
         ("shelved", "rebooting"),
         ("active", "daydreaming"),
+        ("dreaming", "spawning"),
     ]
     for vm_state, task_state in states:
         rows.insert_instance(
@@ -112,15 +114,20 @@ def test_the_age_counts_from_the_row_where_it_was_never_updated(
 def test_who_is_left_out(
     context: api.CellContext, cell_engine: sa.Engine
 ) -> None:
-    """Deleted rows, hidden copies, and rows without any time."""
+    """Deleted rows and hidden copies. No time at all is infinitely old."""
     old = {"task_state": "deleting", "updated_at": ago(10**6)}
     stuck = rows.insert_instance(cell_engine, **old)
     rows.insert_instance(cell_engine, **old, deleted=7)
     rows.insert_instance(cell_engine, **old, hidden=True)
     unset = rows.insert_instance(cell_engine, **old, hidden=None)
-    rows.insert_instance(cell_engine, task_state="deleting", created_at=None)
-    found = {one.instance_uuid for one in actions.stuck(context)}
-    assert found == {stuck, unset}
+    never = rows.insert_instance(
+        cell_engine, task_state="deleting", created_at=None
+    )
+    first, *others = actions.stuck(context)
+    assert (first.uuid, first.since, first.age_s) == (never, None, None)
+    assert {one.instance_uuid for one in others} == {stuck, unset}
+    # What is found can be handed on.
+    actors.API().delete(context, others[0])
 
 
 def test_an_age_of_the_callers_own(

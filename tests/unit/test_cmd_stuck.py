@@ -56,6 +56,11 @@ def test_none_is_stuck(
     url = make_cell("cell", 60)
     assert shell.main(["stuck", "--db", url, "-f", "json"]) == 0
     assert json.loads(capsys.readouterr().out) == []
+    assert shell.main(["stuck", "--db", url]) == 0
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "No server is stuck." in captured.err
+    assert "Nothing to do" not in captured.err
 
 
 def test_some_are_stuck(
@@ -70,7 +75,7 @@ def test_some_are_stuck(
     assert oldest["Host"] == "compute1"
     assert (oldest["VM state"], oldest["Task state"]) == ("active", "deleting")
     assert oldest["Limit s"] == 3600
-    assert oldest["Allowed actions"].startswith("delete, reset-state")
+    assert oldest["Allowed actions"][:2] == ["delete", "reset-state"]
     assert oldest["Message"] is None
     since = datetime.datetime.fromisoformat(oldest["Since"])
     age = timeutils.utcnow() - since
@@ -84,16 +89,23 @@ def test_some_are_stuck(
 
     assert shell.main(["stuck", "--db", url]) == 1
     table = capsys.readouterr().out.splitlines()
-    assert max(map(len, table)) <= 80
+    assert max(map(len, table)) <= 132
     assert oldest["Instance"] in table[3]
-    assert "| deleting " in table[3]
+    assert "| active   | deleting " in table[3]
+    assert "| compute1 | " in table[3]
+    assert "| delete; reset-state and " in table[3]
+    assert " more |" in table[3]
+    assert shell.main(["stuck", "--db", url, "-f", "value"]) == 1
+    assert " delete; reset-state; " in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(("seconds", "count"), [(30, 2), (70, 1), (99999, 0)])
+@pytest.mark.parametrize(
+    ("seconds", "count"), [(30, 2), (70.5, 1), (99999, 0)]
+)
 def test_an_age_of_ones_own(
     make_cell: MakeCell,
     capsys: pytest.CaptureFixture[str],
-    seconds: int,
+    seconds: float,
     count: int,
 ) -> None:
     """--older-than is one limit for all."""
@@ -143,8 +155,10 @@ def test_it_cannot_run(
     [
         ([], "No database given"),
         (["--db", "sqlite:///nowhere.db"], "there is no such file"),
-        (["--db", "sqlite://", "--older-than", "-1"], "whole number"),
-        (["--db", "sqlite://", "--older-than", "soon"], "whole number"),
+        (["--db", "sqlite://", "--older-than", "-1"], "number of seconds"),
+        (["--db", "sqlite://", "--older-than", "soon"], "number of seconds"),
+        (["--db", "sqlite://", "--older-than", "nan"], "number of seconds"),
+        (["--db", "sqlite://", "--older-than", "1e10"], "number of seconds"),
     ],
 )
 def test_wrong_usage(
