@@ -11,9 +11,7 @@ policy. A method of an API claims its action, a worker does it as a task:
 ...         self.compute_rpcapi.stop_instance(context, instance)
 >>> class Manager:
 ...     def stop_instance(self, context, instance):
-...         with actions.task(
-...             context, instance.uuid, "powering-off", action="stop"
-...         ):
+...         with actions.task(context, instance, "powering-off"):
 ...             self.driver.power_off(instance)
 """
 
