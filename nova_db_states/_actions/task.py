@@ -171,12 +171,13 @@ class Task:
         Where its guards admitted several this reads the row once. It raises
         what :meth:`step` raises if this worker was refused it, or is now.
         """
-        if not self._entered:
-            self._require_going_on()
-        self._holding.require()
-        if len(self._holding.states) > 1:
-            return self._holding.learn()
-        return min(self._holding.states, key=str)
+        held = self._holding
+        held.require()
+        if not self._entered or not held.states:
+            raise exceptions.InvalidRequest("This task is not begun.")
+        if len(held.states) > 1:
+            return held.learn()
+        return min(held.states, key=str)
 
     def step(
         self,

@@ -193,6 +193,43 @@ def test_anything_written_since_stops_the_undoing(
     assert actors.state_of(cell_engine, instance) == state
 
 
+@pytest.mark.parametrize("half", ["claim", "task"])
+def test_a_note_has_what_the_driver_said(
+    context: api.CellContext,
+    cell_engine: sa.Engine,
+    caplog: pytest.LogCaptureFixture,
+    half: str,
+) -> None:
+    """In one line, without the statement."""
+    instance = actors.insert(cell_engine, task_state="pausing")
+    idle = actors.insert(cell_engine)
+
+    def fail() -> None:
+        with cell_engine.begin() as connection:
+            connection.exec_driver_sql("ALTER TABLE instances RENAME TO gone")
+        raise Loud
+
+    def work_on() -> None:
+        with actions.task(context, instance, "pausing"):
+            fail()
+
+    def claim() -> None:
+        actors.API().stop(context, idle, fail)
+
+    try:
+        with pytest.raises(Loud) as caught:
+            (claim if half == "claim" else work_on)()
+    finally:
+        with cell_engine.begin() as connection:
+            connection.exec_driver_sql("ALTER TABLE gone RENAME TO instances")
+    [note] = caught.value.__notes__
+    assert "may stay in active" in note
+    assert "Error: " in note
+    assert "\n" not in note
+    assert "UPDATE" not in note
+    assert note in caplog.text
+
+
 def test_a_claim_writes_whole_seconds(
     context: api.CellContext, cell_engine: sa.Engine
 ) -> None:
