@@ -148,6 +148,11 @@ def test_it_cannot_run(
     assert "(error 2003). Check host and port" in failed["Message"]
     assert (stuck["Cell"], stuck["Result"]) == ("there", "stuck")
     assert "secret" not in captured.out + captured.err
+    # The table says it as well, beside what was found.
+    assert shell.main(["stuck", f"--config-file={config}"]) == 2
+    table = capsys.readouterr().out
+    assert "| failed |" in table
+    assert "| stuck  |" in table
 
 
 @pytest.mark.parametrize(
