@@ -192,6 +192,12 @@ class Fleet:
         server.state = after
         server.history.append(after)
 
+    def undo(self, server: Server, before: machine.State) -> None:
+        """Put the model back to where a server was before a claim."""
+        assert server.history[-2] == before
+        server.state = before
+        server.history.append(before)
+
     def agree(self) -> None:
         """Hold every row to the model."""
         for server in self.servers:

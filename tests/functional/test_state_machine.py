@@ -75,7 +75,9 @@ class Actors(stateful.RuleBasedStateMachine):
         chance = data.draw(st.integers(0, 4), "chance")
         if chance and fitting:
             wanted = fitting
-        return data.draw(st.sampled_from(wanted), "action")
+        # By name, so that a report of a failure can be read.
+        names = [action.name for action in wanted]
+        return machine.action(data.draw(st.sampled_from(names), "action"))
 
     def _worker(self, data: st.DataObject) -> state_model.Worker:
         return data.draw(st.sampled_from(self.workers), "worker")

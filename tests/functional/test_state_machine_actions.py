@@ -88,13 +88,10 @@ def _ends(
     )
 
 
-def _fall(
-    action: machine.Action, at: machine.State, *, untouched: bool
-) -> list[machine.State]:
+def _fall(action: machine.Action, at: machine.State) -> list[machine.State]:
     """Say what a failure leaves behind, step by step, by the declaration."""
-    goals = ["= / NULL"] * untouched + [action.on_failure]
     once = [to for _, to in _targets(action, at, machine.Path.FAILURE)]
-    for goal in filter(None, goals):
+    for goal in filter(None, (action.on_failure, "= / NULL")):
         wanted = set(notation.parse(f"* / * -> {goal}").targets(at))
         if at in wanted:
             return []
@@ -156,9 +153,9 @@ class Deciders(test_state_machine.Actors):
         with pytest.raises(type(error)), hand.block:
             raise error
 
-    def _give_up(self, hand: _Hand, *, untouched: bool = False) -> None:
+    def _give_up(self, hand: _Hand) -> None:
         if hand.has_it:
-            for to in _fall(hand.action, hand.held, untouched=untouched):
+            for to in _fall(hand.action, hand.held):
                 self.fleet.note(hand.server, hand.action.name, to)
 
     @stateful.rule(
@@ -199,10 +196,12 @@ class Deciders(test_state_machine.Actors):
             return
         (target,) = found
         assert ran == [target]
+        before = server.state
         self.fleet.note(server, action.name, target)
         if broken:
-            for to in _fall(action, target, untouched=True):
-                self.fleet.note(server, action.name, to)
+            # What was taken from a running task is not given back.
+            if before.task_state is None:
+                self.fleet.undo(server, before)
         elif data.draw(st.booleans(), "at once"):
             self._enter(server, action)
             self.go_on(data, data.draw(st.integers(0, 3), "steps"))
