@@ -11,7 +11,6 @@ from oslo_utils import timeutils
 
 from nova_db_states import api
 from nova_db_states import exceptions
-from nova_db_states import guards
 from nova_db_states import machine
 from nova_db_states import retry
 from nova_db_states import states
@@ -91,9 +90,10 @@ class Claim:
         conflict = self._refused(taken, self.idle or self.move, values)
         if conflict is None:
             return
-        if self.idle is not None and self._overrules(conflict):
-            # From wherever it starts, lest a task that ends or goes on in
-            # between refuses what may be asked for in any case.
+        if self.idle is not None and self.idle != self.move:
+            # From wherever it starts: lest a task that ends or goes on in
+            # between refuses what may be asked for in any case, and that the
+            # conflict names all that the action starts from.
             taken.overruled = conflict.state
             conflict = self._refused(taken, self.move, values)
             if conflict is None:
@@ -119,19 +119,6 @@ class Claim:
         except exceptions.InstanceUpdateConflict as conflict:
             return conflict
         return None
-
-    def _overrules(self, conflict: exceptions.InstanceUpdateConflict) -> bool:
-        """Say whether it was refused for a task that it may overrule."""
-        if conflict.state is None or conflict.state[1] is None:
-            return False
-        vm_state, task_state = conflict.state
-        found = {"vm_state": vm_state, "task_state": task_state}
-        return found.keys() >= conflict.actual.keys() and all(
-            guard.admits(found[guard.column])
-            for guard in guards.normalise(
-                self.move.vm_state, self.move.task_state
-            )
-        )
 
     def _take_over(
         self,
