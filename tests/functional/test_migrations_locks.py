@@ -335,7 +335,13 @@ def test_interrupted(
     server: mariadb.MariaDBServer, url: str, number: signal.Signals
 ) -> None:
     """It stops the server's part too: no index turns up afterwards."""
-    interrupted = _start_upgrade(url)
+    # Under nohup, or in the background of a script, the tests ignore such a
+    # signal, and what they start inherits that.
+    here = signal.signal(number, signal.SIG_DFL)
+    try:
+        interrupted = _start_upgrade(url)
+    finally:
+        signal.signal(number, here)
     builds.wait_for_build(server, "altering table")
     interrupted.send_signal(number)
     stdout, stderr = interrupted.communicate(timeout=30)
