@@ -26,8 +26,8 @@ __all__ = ["extra_percent", "stream"]
 
 _MIB: Final = 2**20
 _CHUNK: Final = 64 * 1024
-# A pass is long enough that beginning it, with a check, counts for nothing, and
-# short enough that what else the machine does hits its neighbours too.
+# A pass is long enough that beginning it, with a check, counts for nothing,
+# and short enough that what else the machine does hits its neighbours too.
 _PASS_MIB: Final = 64
 _INTERVAL_S: Final = 5.0
 _LIMIT_S: Final = 300.0
