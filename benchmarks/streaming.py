@@ -12,6 +12,7 @@ import contextlib
 import functools
 import hashlib
 import os
+import pathlib
 import statistics
 import tempfile
 from typing import BinaryIO, Final
@@ -55,7 +56,9 @@ def stream(
         stack.callback(context.close)
         file = stack.enter_context(tempfile.TemporaryFile())
         file.write(os.urandom(_PASS_MIB * _MIB))
-        sink = stack.enter_context(open(os.devnull, "wb", buffering=0))  # noqa: PTH123
+        sink = stack.enter_context(
+            pathlib.Path(os.devnull).open("wb", buffering=0)
+        )
         blocks = {}
         for work, loop in (("hash", _hash), ("copy", _copy_to(sink))):
             for name, chunks in _ways(context, server, total_mib).items():

@@ -143,6 +143,7 @@ def _run(
     heart = supply.heart
     clock = heart.clock
     try:
+        # No chunk, and nobody's: _start takes it.
         yield None  # type: ignore[misc]
         if clock() >= heart.due and (heart.ended or not supply.closed):
             supply.check()
@@ -159,6 +160,7 @@ def _run(
                 if clock() >= heart.due:
                     supply.check(chunk)
                 yield chunk
+                # Only who gives a total has to have chunks with a length.
                 counted.seen += len(chunk)  # type: ignore[arg-type]
     except GeneratorExit:
         # Who left a loop may go on with what it came from; who called close()
