@@ -6,7 +6,7 @@ A guard is a pure value: it knows nothing of SQL or of a connection.
 says in Python what that term means.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 import dataclasses
 import functools
 from typing import Any, Final
@@ -15,7 +15,13 @@ from nova_db_states import columns
 from nova_db_states import exceptions
 from nova_db_states import states
 
-__all__ = ["Guard", "normalise"]
+__all__ = ["BETWEEN", "STATE", "Guard", "normalise", "on_states", "state_text"]
+
+STATE: Final = "state"
+"""Stands for a column in a guard on both states at once."""
+
+BETWEEN: Final = "/"
+"""Between the two states in the one text that such a guard looks at."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -56,6 +62,36 @@ class Guard:
             "NULL" if value is None else states.plain(value)
             for value in expectation
         )
+
+
+def on_states(
+    pairs: Iterable[tuple[str | None, str | None]], *, negated: bool = False
+) -> Guard:
+    """Make a guard on ``vm_state`` and ``task_state`` together.
+
+    The pairs that an action may start from are hardly ever a product: a task
+    belongs to some vm_states only.
+
+    :param pairs: the states meant, ``None`` for NULL
+    :param negated: whether these are excluded instead
+    :returns: the guard
+    """
+    return Guard(
+        STATE,
+        tuple(sorted({state_text(*pair) for pair in pairs})),
+        False,
+        negated,
+    )
+
+
+def state_text(vm_state: str | None, task_state: str | None) -> str:
+    """Write a pair of states as a guard on both compares it.
+
+    :param vm_state: ``None`` for NULL
+    :param task_state: ``None`` for NULL
+    :returns: one text
+    """
+    return f"{vm_state or ''}{BETWEEN}{task_state or ''}"
 
 
 def normalise(

@@ -69,7 +69,7 @@ def _kind(
 ) -> type[exceptions.InstanceUpdateConflict]:
     """Choose the class as Nova's ``_instance_update`` does: task first."""
     columns = {guard.column for guard in failed}
-    if "task_state" in columns:
+    if columns & {"task_state", guards.STATE}:
         if row["task_state"] == states.TaskState.DELETING:
             return exceptions.UnexpectedDeletingTaskStateError
         return exceptions.UnexpectedTaskStateError

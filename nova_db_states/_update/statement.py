@@ -33,6 +33,15 @@ _T: Final = tables.instances
 # columns of their choice; SQLAlchemy's own cache is bounded too.
 _CACHED_SHAPES: Final = 512
 
+# The row is found by its uuid, so that no index is missed here.
+_STATE: Final = (
+    sa.func.coalesce(_T.c.vm_state, sa.literal_column("''"))
+    + sa.literal_column(f"'{guards.BETWEEN}'")
+    + sa.func.coalesce(_T.c.task_state, sa.literal_column("''"))
+)
+
+_EXPLAINED: Final = ("vm_state", "task_state", "deleted", "deleted_at")
+
 NO_DELETED: Final = "no"
 ONLY_DELETED: Final = "only"
 
@@ -84,9 +93,14 @@ class GuardShape:
         """The name under which the guard's values are bound."""
         return f"guard_{self.column}"
 
+    @property
+    def term(self) -> sa.ColumnElement[Any]:
+        """What the guard looks at: a column, or both states in one text."""
+        return _STATE if self.column == guards.STATE else _T.c[self.column]
+
     def criterion(self) -> sa.ColumnElement[bool]:
         """Build the WHERE term: NULL-safe, true or false, never unknown."""
-        column = _T.c[self.column]
+        column = self.term
         terms: list[sa.ColumnElement[bool]] = []
         if self.count == 1:
             terms.append(
@@ -184,12 +198,12 @@ def judged(shape: Shape, *, locking: bool) -> sa.Select[Any]:
     :param locking: read the row as it is now, under a lock, and not the
         transaction's snapshot
     """
-    names = dict.fromkeys(
-        ["vm_state", "task_state", "deleted", "deleted_at"]
-        + [guard.column for guard in shape.guards]
-    )
+    columns = {
+        **{name: _T.c[name] for name in _EXPLAINED},
+        **{guard.column: guard.term for guard in shape.guards},
+    }
     select = sa.select(
-        *(_T.c[name] for name in names),
+        *(column.label(name) for name, column in columns.items()),
         *(
             sa.case((guard.criterion(), 1), else_=0).label(
                 f"fits_{guard.column}"
