@@ -3,14 +3,19 @@
 
     python tools/nova_venvs.py [RELEASE ...]
 
-leaves ``.nova/<release>/`` for every supported release, or for those named.
+leaves ``.nova/<release>/`` for every supported release, or for those named:
+Nova, what its own tests need, and this project as an editable installation,
+so that its entry points are found.
+
 What is there and complete stays; what was left half-made by a killed run is
-made again. Standard library only, as it runs before anything is installed.
+made again; what only lacks something is added to. Standard library only, as
+it runs before anything is installed.
 """
 
 import argparse
 import concurrent.futures
 import fcntl
+import hashlib
 import json
 import pathlib
 import shutil
@@ -24,7 +29,24 @@ RELEASES: Final = ("31.3.1", "32.2.1", "33.0.2", "34.0.0")
 ROOT: Final = pathlib.Path(__file__).resolve().parent.parent
 FOLDER: Final = ROOT / ".nova"
 
+# What Nova's unit and functional tests import beside Nova itself.
+_FOR_TESTS: Final = (
+    "openstack-placement",
+    "ddt",
+    "fixtures",
+    "osprofiler",
+    "oslotest",
+    "python-subunit",
+    "requests-mock",
+    "stestr",
+    "testresources",
+    "testscenarios",
+    "testtools",
+    "wsgi-intercept",
+)
+
 _STAMP: Final = "complete.json"
+_PROJECT_STAMP: Final = "project.json"
 _AT_ONCE: Final = 2
 
 
@@ -34,7 +56,14 @@ class VenvError(Exception):
 
 def requirements(release: str) -> list[str]:
     """List what pip installs; these releases were made for SQLAlchemy 2.0."""
-    return [f"nova=={release}", "SQLAlchemy<2.1", "PyMySQL"]
+    own = (ROOT / "requirements.txt").read_text().splitlines()
+    return [
+        f"nova=={release}",
+        "SQLAlchemy<2.1",
+        "PyMySQL",
+        *_FOR_TESTS,
+        *(line.strip() for line in own if line.strip() and line[0] != "#"),
+    ]
 
 
 def python(release: str) -> pathlib.Path:
@@ -47,16 +76,49 @@ def ensure(release: str) -> bool:
 
     Another process at the same work is waited for.
 
-    :returns: whether it had to be made
+    :returns: whether anything had to be made
     :raises VenvError: it could not be made
     """
     FOLDER.mkdir(exist_ok=True)
     with (FOLDER / f"{release}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if _is_complete(release):
-            return False
-        _make(release, lock.fileno())
-        return True
+        made = _ensure_packages(release, lock.fileno())
+        return _ensure_project(release, lock.fileno()) or made
+
+
+def _ensure_packages(release: str, lock: int) -> bool:
+    folder = FOLDER / release
+    wanted = _recipe(release)
+    there = _read(folder / _STAMP)
+    if there == wanted:
+        return False
+    # Until the new stamp is written nothing vouches for the folder.
+    (folder / _STAMP).unlink(missing_ok=True)
+    if not _can_grow(there, wanted):
+        shutil.rmtree(folder, ignore_errors=True)
+        _run(lock, sys.executable, "-m", "venv", str(folder))
+    _pip(release, lock, *requirements(release))
+    (folder / _STAMP).write_text(json.dumps(wanted))
+    return True
+
+
+def _ensure_project(release: str, lock: int) -> bool:
+    """Install this project again whenever its entry points may have changed.
+
+    Its code needs no installation: that is read from the checkout.
+    """
+    stamp = FOLDER / release / _PROJECT_STAMP
+    config = (ROOT / "setup.cfg").read_bytes()
+    wanted = {"setup.cfg": hashlib.sha256(config).hexdigest()}
+    if _read(stamp) == wanted:
+        return False
+    stamp.unlink(missing_ok=True)
+    # The build writes beside the sources, which all releases share.
+    with (FOLDER / "project.lock").open("w") as building:
+        fcntl.flock(building, fcntl.LOCK_EX)
+        _pip(release, lock, "--no-deps", "--editable", str(ROOT))
+    stamp.write_text(json.dumps(wanted))
+    return True
 
 
 def _recipe(release: str) -> dict[str, object]:
@@ -68,26 +130,37 @@ def _recipe(release: str) -> dict[str, object]:
     }
 
 
-def _is_complete(release: str) -> bool:
-    stamp = FOLDER / release / _STAMP
+def _can_grow(there: dict[str, object], wanted: dict[str, object]) -> bool:
+    """Tell whether a complete virtualenv only lacks some packages."""
+    return _packages(there) <= _packages(wanted) and all(
+        there.get(key) == value
+        for key, value in wanted.items()
+        if key != "requirements"
+    )
+
+
+def _packages(recipe: dict[str, object]) -> set[str]:
+    listed = recipe.get("requirements")
+    return (
+        {str(each) for each in listed} if isinstance(listed, list) else set()
+    )
+
+
+def _read(stamp: pathlib.Path) -> dict[str, object]:
     try:
-        return bool(json.loads(stamp.read_text()) == _recipe(release))
+        content = json.loads(stamp.read_text())
     except (OSError, ValueError):
-        return False
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
-def _make(release: str, lock: int) -> None:
-    folder = FOLDER / release
-    shutil.rmtree(folder, ignore_errors=True)
-    _run(lock, sys.executable, "-m", "venv", str(folder))
+def _pip(release: str, lock: int, *what: str) -> None:
     _run(
         lock,
         str(python(release)),
         *("-m", "pip", "install", "--quiet", "--disable-pip-version-check"),
-        *requirements(release),
+        *what,
     )
-    # Last, so that it vouches for all of the above.
-    (folder / _STAMP).write_text(json.dumps(_recipe(release)))
 
 
 def _run(lock: int, *command: str) -> None:
