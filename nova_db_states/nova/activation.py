@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Switching the seams on in a process, whenever Nova is imported.
+
+This may run before Nova has let eventlet patch the standard library, so it
+imports next to nothing; the seams are imported when Nova's own modules are.
+"""
+
+from typing import Final
+
+import wrapt
+
+__all__ = ["activate"]
+
+_HOOKS: Final = {
+    "nova.objects.instance": "nova_db_states.nova.seams:instance",
+}
+"""Module of Nova's to the function that is called once it is imported."""
+
+_done: Final[dict[str, object]] = {}
+"""Adding to a dict needs no lock, and one made here would be of the wrong
+kind once eventlet has patched the standard library."""
+
+
+def activate() -> None:
+    """Put the seams into Nova, or let that be done when Nova is imported.
+
+    May be called at any time, from any thread and more than once.
+
+    :raises UnsupportedNova: the Nova here is none that the map speaks of, and
+        ``mode = enforce`` stands in the configuration itself
+    """
+    mine = object()
+    if _done.setdefault("activate", mine) is mine:
+        for module, function in _HOOKS.items():
+            wrapt.register_post_import_hook(function, module)

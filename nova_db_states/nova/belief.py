@@ -1,0 +1,257 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an ``Instance`` object last saw in the database.
+
+A state field that is clean holds what was read, so its value is the belief.
+When a field becomes dirty, the value that it had is kept beside it; nothing
+else needs to be done when objects are loaded, refreshed, saved or sent. Only
+two things travel with an object: what a dirty field had been, and that it
+was read from a replica.
+"""
+
+from collections.abc import Mapping
+import dataclasses
+import enum
+from typing import Any, Final
+
+__all__ = [
+    "FIELDS",
+    "NONE",
+    "UNKNOWN",
+    "Belief",
+    "Unknown",
+    "carry",
+    "copy",
+    "dirty",
+    "doubt",
+    "learn",
+    "observe_setters",
+    "of",
+    "restore",
+    "take",
+]
+
+FIELDS: Final = ("vm_state", "task_state")
+
+KEY: Final = "nova_db_states"
+"""Beside ``nova_object.data`` in the primitive; plain Nova ignores it."""
+
+_SEEN: Final = "_nova_db_states_seen"
+_DOUBTED: Final = "_nova_db_states_doubted"
+_WRITER: Final = "_nova_db_states_writer"
+
+
+class Unknown(enum.Enum):
+    """The type of :data:`UNKNOWN`."""
+
+    UNKNOWN = enum.auto()
+
+    def __repr__(self) -> str:
+        return "UNKNOWN"
+
+
+UNKNOWN: Final = Unknown.UNKNOWN
+"""A field of which nothing is known; ``None`` is NULL."""
+
+Seen = str | None | Unknown
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Belief:
+    """What a writer takes the row to be.
+
+    :ivar vm_state: ``None`` for NULL
+    :ivar task_state: ``None`` for NULL
+    """
+
+    vm_state: Seen = UNKNOWN
+    task_state: Seen = UNKNOWN
+
+    @property
+    def pair(self) -> tuple[str | None, str | None] | None:
+        """Both states, or ``None`` where one of them is unknown."""
+        if self.vm_state is UNKNOWN or self.task_state is UNKNOWN:
+            return None
+        return self.vm_state, self.task_state
+
+
+NONE: Final = Belief()
+"""Nothing is known."""
+
+
+def of(instance: Any) -> Belief:
+    """Say what an object last saw.
+
+    :param instance: an ``Instance``
+    :returns: the belief
+    """
+    if _DOUBTED in instance.__dict__:
+        return NONE
+    return Belief(*(_seen(instance, name) for name in FIELDS))
+
+
+def _seen(instance: Any, name: str) -> Seen:
+    if name in instance._changed_fields:
+        kept: Seen = instance.__dict__.get(_SEEN, {}).get(name, UNKNOWN)
+        return kept
+    return _held(instance, name)
+
+
+def _held(instance: Any, name: str) -> Seen:
+    value = instance.__dict__.get(f"_obj_{name}", UNKNOWN)
+    return str(value) if isinstance(value, str) else value
+
+
+def dirty(instance: Any) -> dict[str, str | None]:
+    """List the state fields that a save would write.
+
+    :param instance: an ``Instance``
+    :returns: name to new value
+    """
+    found = {}
+    for name in FIELDS:
+        if name in instance._changed_fields:
+            value = _held(instance, name)
+            if value is not UNKNOWN:
+                found[name] = value
+    return found
+
+
+def restore(instance: Any) -> None:
+    """Take back what a save was refused, so that none can write it later.
+
+    :param instance: an ``Instance``; its state fields get what was last seen
+        and are clean, its other fields stay as they are
+    """
+    for name in FIELDS:
+        if name in instance._changed_fields:
+            seen = instance.__dict__.get(_SEEN, {}).get(name, UNKNOWN)
+            if seen is not UNKNOWN:
+                instance.__dict__[f"_obj_{name}"] = seen
+            else:
+                # The value is nobody's belief, and must not pass for it.
+                doubt(instance)
+            instance._changed_fields.discard(name)
+
+
+def take(instance: Any, name: str) -> None:
+    """Take a field out of what the next save writes.
+
+    :param instance: an ``Instance``
+    :param name: a field whose value is what was last seen
+    """
+    instance._changed_fields.discard(name)
+
+
+def doubt(instance: Any) -> None:
+    """Note that what an object holds may be old, as from a replica.
+
+    :param instance: an ``Instance``
+    """
+    instance.__dict__[_DOUBTED] = True
+
+
+def learn(instance: Any) -> None:
+    """Note that what an object holds was read from the database itself.
+
+    :param instance: an ``Instance``
+    """
+    instance.__dict__.pop(_DOUBTED, None)
+
+
+def writer(instance: Any) -> str:
+    """Name the function that called ``save`` on the other side of the RPC.
+
+    :param instance: an ``Instance``
+    :returns: ``file:function``, or nothing
+    """
+    return str(instance.__dict__.get(_WRITER, ""))
+
+
+def name_writer(instance: Any, function: str) -> None:
+    """Let an object that is about to be sent say who saves it.
+
+    :param instance: an ``Instance``
+    :param function: ``file:function``; empty for nobody
+    """
+    if function:
+        instance.__dict__[_WRITER] = function
+    else:
+        instance.__dict__.pop(_WRITER, None)
+
+
+def copy(source: Any, target: Any) -> None:
+    """Let a copy of an object believe what the object does.
+
+    :param source: an ``Instance``
+    :param target: its copy
+    """
+    if _SEEN in source.__dict__:
+        target.__dict__[_SEEN] = dict(source.__dict__[_SEEN])
+    if _DOUBTED in source.__dict__:
+        doubt(target)
+
+
+def carry(instance: Any, primitive: dict[str, Any]) -> None:
+    """Put into a primitive what its fields do not say.
+
+    :param instance: what is sent
+    :param primitive: as made by ``obj_to_primitive``; changed in place
+    """
+    said: dict[str, Any] = {}
+    if _DOUBTED in instance.__dict__:
+        said["doubted"] = True
+    seen = {
+        name: value
+        for name in dirty(instance)
+        if (value := _seen(instance, name)) is not UNKNOWN
+    }
+    if seen:
+        said["seen"] = seen
+    if writer(instance):
+        said["writer"] = writer(instance)
+    if said:
+        primitive[KEY] = said
+
+
+def receive(instance: Any, primitive: Mapping[str, Any]) -> None:
+    """Take over from a primitive what its fields do not say.
+
+    A sender without the plugin says nothing: its clean fields are what it
+    read, and of its dirty ones nothing is known.
+
+    :param instance: as made by ``_obj_from_primitive``
+    :param primitive: what it was made from
+    """
+    said = primitive.get(KEY)
+    seen = said.get("seen") if isinstance(said, Mapping) else None
+    # The setters have noted that every field was unset before.
+    instance.__dict__[_SEEN] = {
+        name: value
+        for name, value in (seen or {}).items()
+        if name in FIELDS and (value is None or isinstance(value, str))
+    }
+    if not isinstance(said, Mapping):
+        return
+    if said.get("doubted"):
+        doubt(instance)
+    name_writer(instance, str(said.get("writer") or ""))
+
+
+def observe_setters(cls: Any) -> dict[str, property]:
+    """Make properties that keep what a field had when it becomes dirty.
+
+    :param cls: the ``Instance`` class
+    :returns: a property for each state field, around the one of the class
+    """
+    return {name: _keeping(name, getattr(cls, name)) for name in FIELDS}
+
+
+def _keeping(name: str, inner: property) -> property:
+    def set_value(instance: Any, value: Any) -> None:
+        if name not in instance._changed_fields:
+            kept = instance.__dict__.setdefault(_SEEN, {})
+            kept[name] = _held(instance, name)
+        assert inner.fset is not None
+        inner.fset(instance, value)
+
+    return property(inner.fget, set_value, inner.fdel)

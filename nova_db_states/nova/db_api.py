@@ -1,0 +1,500 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The lower seam: guards inside ``nova.db.main.api``.
+
+The functions here stand in for Nova's of the same names and keep their
+contract. What a writer may change is decided in ``judgement``; the database
+judges it in the one ``UPDATE`` that also writes.
+"""
+
+from collections.abc import Callable, Mapping
+import copy
+import dataclasses
+import functools
+from typing import Any, Final
+
+from oslo_log import log
+from oslo_utils import timeutils
+from oslo_utils import uuidutils
+import sqlalchemy as sa
+
+from nova_db_states import exceptions
+from nova_db_states import guards
+from nova_db_states import retry
+from nova_db_states import states
+from nova_db_states import tables
+from nova_db_states._update import contexts
+from nova_db_states._update import execute
+from nova_db_states._update import reading
+from nova_db_states.nova import belief
+from nova_db_states.nova import conflicts
+from nova_db_states.nova import counters
+from nova_db_states.nova import hints
+from nova_db_states.nova import judgement
+from nova_db_states.nova import rows
+from nova_db_states.nova import settings
+
+__all__ = ["Seam"]
+
+LOG: Final = log.getLogger(__name__)
+
+_COLUMNS: Final = frozenset(tables.instances.c.keys())
+_TIMES: Final = tuple(
+    column.name
+    for column in tables.instances.c
+    if isinstance(column.type, sa.DateTime)
+)
+_SEPARATE: Final = ("metadata", "system_metadata")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Request:
+    """One call, taken apart.
+
+    :ivar instance_uuid: the instance
+    :ivar values: columns only
+    :ivar separate: ``metadata`` and ``system_metadata``, where given
+    :ivar named: the guards that the caller named
+    :ivar write: what the ruling is about
+    :ivar added: the guard of the ruling
+    :ivar hint: what the object seam knows
+    """
+
+    instance_uuid: str
+    values: dict[str, Any]
+    separate: dict[str, Any]
+    named: tuple[guards.Guard, ...]
+    write: judgement.Write
+    added: guards.Guard | None
+    hint: hints.Hint | None
+
+
+class Seam:
+    """The functions of one installed Nova.
+
+    :ivar replaced: name to Nova's own function
+    """
+
+    def __init__(self, db: Any, models: Any, exception: Any) -> None:
+        """Build the functions; ``install`` puts them in place.
+
+        :param db: the module ``nova.db.main.api``
+        :param models: the module ``nova.db.main.models``
+        :param exception: the module ``nova.exception``
+        """
+        self._db = db
+        self._models = models
+        self._exception = exception
+        self.replaced: dict[str, Callable[..., Any]] = {}
+
+    def install(self) -> None:
+        """Put the functions in the place of Nova's."""
+        for name, body in (
+            ("instance_update", self._update),
+            ("instance_update_and_get_original", self._update_and_get),
+        ):
+            theirs = getattr(self._db, name)
+            self._replace(name, self._decorated(theirs, body))
+        self._replace("instance_destroy", self._guarded_destroy())
+        self._replace("instance_extra_update_by_uuid", self._later_extra())
+        counters.add("lower")
+
+    def _replace(self, name: str, ours: Callable[..., Any]) -> None:
+        self.replaced[name] = getattr(self._db, name)
+        setattr(self._db, name, ours)
+
+    def _decorated(
+        self, theirs: Callable[..., Any], body: Callable[..., Any]
+    ) -> Callable[..., Any]:
+        """Give a function the decorators that Nova's has, in their order."""
+        db = self._db
+
+        def in_transaction(context: Any, *args: Any, **kwargs: Any) -> Any:
+            nested = contexts.has_open_transaction(
+                context, db.get_context_manager(context)
+            )
+            try:
+                return opened(context, nested, *args, **kwargs)
+            except retry.DATABASE_ERRORS as error:
+                # Under mariadb:// nobody else tells deadlocks apart.
+                retry.reraise(error)
+
+        opened = db.pick_context_manager_writer(body)
+        retried = db._retry_instance_update()(in_transaction)
+
+        @functools.wraps(theirs)
+        def guarded(context: Any, *args: Any, **kwargs: Any) -> Any:
+            if settings.is_off():
+                return theirs(context, *args, **kwargs)
+            return retried(context, *args, **kwargs)
+
+        return db.require_context(guarded)  # type: ignore[no-any-return]
+
+    def _update(
+        self,
+        context: Any,
+        nested: bool,  # noqa: FBT001 - passed on by Nova's decorators
+        instance_uuid: str,
+        values: Mapping[str, Any],
+        expected: Mapping[str, Any] | None = None,
+    ) -> Any:
+        request = self._request(context, instance_uuid, values, expected)
+        if request is None:
+            return self._db._instance_update(
+                context, instance_uuid, values, expected
+            )
+        return self._attached(context, request, None, nested)[1]
+
+    def _update_and_get(
+        self,
+        context: Any,
+        nested: bool,  # noqa: FBT001 - passed on by Nova's decorators
+        instance_uuid: str,
+        values: Mapping[str, Any],
+        columns_to_join: list[str] | None = None,
+        expected: Mapping[str, Any] | None = None,
+    ) -> tuple[Any, Any]:
+        request = self._request(context, instance_uuid, values, expected)
+        if request is None:
+            original = self._db._instance_get_by_uuid(
+                context, instance_uuid, columns_to_join=columns_to_join
+            )
+            return copy.copy(original), self._db._instance_update(
+                context, instance_uuid, values, expected, original=original
+            )
+        joins = list(_SEPARATE) if columns_to_join is None else columns_to_join
+        if (
+            not nested
+            and not request.separate
+            and rows.PLAIN.issuperset(joins)
+        ):
+            done = self._detached(context, request, joins)
+            if done is not None:
+                return done
+            # The change is made, and reading it is left to the ORM.
+            request = dataclasses.replace(
+                request, values={}, added=None, named=()
+            )
+        return self._attached(context, request, joins, nested)
+
+    def _request(
+        self,
+        context: Any,
+        instance_uuid: str,
+        values: Mapping[str, Any],
+        expected: Mapping[str, Any] | None,
+    ) -> _Request | None:
+        """Take a call apart; ``None`` for one that only Nova understands."""
+        if not uuidutils.is_uuid_like(instance_uuid):
+            raise self._exception.InvalidUUID(uuid=instance_uuid)
+        updates = dict(values)
+        named = dict(expected or {})
+        for name in belief.FIELDS:
+            if f"expected_{name}" in updates:
+                named[name] = updates.pop(f"expected_{name}")
+        separate = {
+            name: updates.pop(name)
+            for name in _SEPARATE
+            if updates.get(name) is not None
+        }
+        for name in _SEPARATE:
+            updates.pop(name, None)
+        if not _COLUMNS.issuperset(updates) or not _COLUMNS.issuperset(named):
+            return None
+        self._db._handle_objects_related_type_conversions(updates)
+        if "hostname" in updates:
+            self._db._validate_unique_server_name(context, updates["hostname"])
+        updates.setdefault("updated_at", timeutils.utcnow())
+        given = tuple(_guard(name, named[name]) for name in sorted(named))
+        hint = hints.current(instance_uuid)
+        write = _write(updates, given, hint)
+        foreign = judgement.is_foreign(write)
+        if foreign:
+            _warn_once(foreign)
+        added = judgement.ruling(write)
+        return _Request(
+            instance_uuid, updates, separate, given, write, added, hint
+        )
+
+    def _detached(
+        self, context: Any, request: _Request, joins: list[str]
+    ) -> tuple[Any, Any] | None:
+        """Update and answer without the ORM; ``None`` where it must read."""
+        connection = context.session.connection()
+        before = self._locked(context, connection, request)
+        self._send(context, connection, request, before)
+        after = {**before, **self._stored(connection, request.values)}
+        if request.hint is None:
+            # The caller's values may not have the types of their columns.
+            after = self._locked(context, connection, request)
+        made = rows.with_relations(
+            connection, self._models, (before, after), joins
+        )
+        return None if made is None else (made[0], made[1])
+
+    def _stored(
+        self, connection: sa.Connection, values: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Say what the server keeps of some values."""
+        kept = {
+            name: str(value) if isinstance(value, str) else value
+            for name, value in values.items()
+        }
+        if connection.dialect.name != "sqlite":
+            for name in _TIMES:
+                if kept.get(name) is not None:
+                    kept[name] = kept[name].replace(microsecond=0)
+        return kept
+
+    def _attached(
+        self,
+        context: Any,
+        request: _Request,
+        joins: list[str] | None,
+        nested: bool,  # noqa: FBT001
+    ) -> tuple[Any, Any]:
+        """Update and answer through the session, as Nova does."""
+        session = context.session
+        session.flush()
+        connection = session.connection()
+        before = self._locked(context, connection, request)
+        wanted = sorted({*(joins or ()), *request.separate})
+        original = self._db._instance_get_by_uuid(
+            context, request.instance_uuid, columns_to_join=wanted
+        )
+        old = copy.copy(original) if joins is not None else None
+        if request.values:
+            self._send(context, connection, request, before)
+        rows.reload(session, original)
+        for name, model in (
+            ("metadata", self._models.InstanceMetadata),
+            ("system_metadata", self._models.InstanceSystemMetadata),
+        ):
+            if name in request.separate:
+                self._db._instance_metadata_update_in_place(
+                    context, original, name, model, request.separate[name]
+                )
+        return old, original
+
+    def _locked(
+        self, context: Any, connection: sa.Connection, request: _Request
+    ) -> dict[str, Any]:
+        row = rows.locked(
+            connection,
+            self._models.Instance,
+            request.instance_uuid,
+            contexts.scope_of(context),
+        )
+        if row is None:
+            raise self._exception.InstanceNotFound(
+                instance_id=request.instance_uuid
+            )
+        return row
+
+    def _send(
+        self,
+        context: Any,
+        connection: sa.Connection,
+        request: _Request,
+        before: Mapping[str, Any],
+    ) -> None:
+        """Send the one ``UPDATE`` and turn its verdict into Nova's terms."""
+        given = request.named
+        if request.added is not None and not settings.observes():
+            given = (request.added, *given)
+        if request.write.sets_state or given:
+            counters.add("guarded")
+        values = self._stored(connection, request.values)
+        update = execute.Update(
+            request.instance_uuid, values, given, contexts.scope_of(context)
+        )
+        try:
+            execute.joined(update, connection)
+        except exceptions.InstanceUpdateConflict as conflict:
+            self._refuse(context, request, conflict)
+        except exceptions.InstanceError as error:
+            raise conflicts.translated(self._exception, error) from error
+        else:
+            self._observe(context, request, before)
+
+    def _refuse(
+        self,
+        context: Any,
+        request: _Request,
+        conflict: exceptions.InstanceUpdateConflict,
+    ) -> None:
+        vm_state, task_state = conflict.state or (None, None)
+        row = {
+            **conflict.actual,
+            "vm_state": vm_state,
+            "task_state": task_state,
+        }
+        every = (request.added, *request.named)
+        failed = [
+            guard
+            for guard in every
+            if guard is not None and guard.column in conflict.expected
+        ]
+        if request.added in failed:
+            conflicts.report("refused", _facts(context, request, row))
+        raise conflicts.as_nova(
+            self._exception, request.instance_uuid, failed, row
+        ) from conflict
+
+    def _observe(
+        self, context: Any, request: _Request, before: Mapping[str, Any]
+    ) -> None:
+        if request.added is None or not settings.observes():
+            return
+        text = guards.state_text(before["vm_state"], before["task_state"])
+        if not request.added.admits(text):
+            conflicts.report("observed", _facts(context, request, before))
+
+    def check(
+        self, context: Any, hint: hints.Hint, expected: Mapping[str, Any]
+    ) -> None:
+        """Raise if an instance is not as expected, and write nothing.
+
+        A row that is gone is none that could be otherwise than expected:
+        Nova's save of nothing passes over it, and so does this.
+
+        :param context: Nova's
+        :param hint: what is being saved
+        :param expected: ``expected_vm_state`` and ``expected_task_state``
+        :raises UnexpectedTaskStateError: of Nova, where it is not
+        """
+        counters.add("checked")
+        request = self._request(context, hint.instance_uuid, expected, None)
+        assert request is not None
+        question = execute.Update(
+            hint.instance_uuid, {}, request.named, contexts.scope_of(context)
+        )
+
+        @self._db.pick_context_manager_writer  # type: ignore[untyped-decorator]
+        def ask(context: Any) -> None:
+            connection = context.session.connection()
+            reading.judge(question, connection, locking=False)
+
+        try:
+            ask(context)
+        except exceptions.InstanceUpdateConflict as conflict:
+            self._refuse(context, request, conflict)
+        except exceptions.InstanceNotFound:
+            return
+        except retry.DATABASE_ERRORS as error:
+            retry.reraise(error)
+
+    def _guarded_destroy(self) -> Callable[..., Any]:
+        theirs = self._db.instance_destroy
+
+        @functools.wraps(theirs)
+        def instance_destroy(
+            context: Any,
+            instance_uuid: str,
+            constraint: Any = None,
+            hard_delete: bool = False,  # noqa: FBT001, FBT002 - Nova's
+        ) -> Any:
+            if not settings.is_off():
+                counters.add("guarded")
+            return theirs(
+                context,
+                instance_uuid,
+                constraint=constraint,
+                hard_delete=hard_delete,
+            )
+
+        return instance_destroy
+
+    def _later_extra(self) -> Callable[..., Any]:
+        """Make ``instance_extra`` wait until the state was accepted."""
+        theirs = self._db.instance_extra_update_by_uuid
+
+        @functools.wraps(theirs)
+        def instance_extra_update_by_uuid(
+            context: Any, instance_uuid: str, updates: Any
+        ) -> Any:
+            hint = hints.current(instance_uuid)
+            if hint is None or hint.later is None:
+                return theirs(context, instance_uuid, updates)
+            hint.later.append(
+                functools.partial(theirs, context, instance_uuid, updates)
+            )
+            return None
+
+        return instance_extra_update_by_uuid
+
+
+def _guard(name: str, expected: Any) -> guards.Guard:
+    """Make a guard of what Nova's callers expect of a column.
+
+    Nova compares with whatever it is given; so does this, where ``api`` would
+    ask for a state that exists.
+    """
+    if expected is None or isinstance(expected, str):
+        expected = [expected]
+    try:
+        every = list(expected)
+    except TypeError:
+        every = [expected]
+    values = tuple(
+        dict.fromkeys(
+            str(one) if isinstance(one, str) else one
+            for one in every
+            if one is not None
+        )
+    )
+    return guards.Guard(name, values, None in every)
+
+
+def _write(
+    values: Mapping[str, Any],
+    given: tuple[guards.Guard, ...],
+    hint: hints.Hint | None,
+) -> judgement.Write:
+    tasks = None
+    for guard in given:
+        if guard.column == "task_state":
+            tasks = frozenset(
+                (*guard.values, None) if guard.null else guard.values
+            )
+    return judgement.Write(
+        values.get("vm_state", states.ANY),
+        values.get("task_state", states.ANY),
+        hint.seen if hint else belief.NONE,
+        tasks,
+        hint.writer if hint else "",
+        moves="host" in values or "node" in values,
+        resets=hint.resets if hint else False,
+        stuck=hint.stuck if hint else False,
+    )
+
+
+def _facts(
+    context: Any, request: _Request, row: Mapping[str, Any]
+) -> dict[str, Any]:
+    write = request.write
+    return {
+        "instance": request.instance_uuid,
+        "caller": write.writer,
+        "request_id": getattr(context, "request_id", None),
+        "from": [row["vm_state"], row["task_state"]],
+        "to": [
+            row["vm_state"]
+            if write.vm_state is states.ANY
+            else write.vm_state,
+            (
+                row["task_state"]
+                if write.task_state is states.ANY
+                else write.task_state
+            ),
+        ],
+        "believed": list(write.seen.pair) if write.seen.pair else None,
+    }
+
+
+@functools.lru_cache(maxsize=256)
+def _warn_once(state: str) -> None:
+    LOG.warning(
+        "A server is set to the state %r, which no Nova release has. It is "
+        "written as it is and not guarded.",
+        state,
+    )

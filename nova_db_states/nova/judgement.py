@@ -1,0 +1,331 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which writes of state are refused. All of the policy is in this file.
+
+A write comes with a target (what it sets), perhaps with what its author
+expects, and perhaps with a belief (what the writer's object last saw). From
+these and the declared map follows the set of states that it may change; the
+database judges that set inside the ``UPDATE``.
+
+1. The administrator's reset-state may change everything.
+2. A delete may change everything but another kind of delete: it is the only
+   writer whose belief does not matter. What carries it out follows the same
+   rule, so that only what is being deleted is marked as deleted.
+3. Everybody else may change what he believes is there, and the states that
+   his own action leads to from there, since an action has several
+   participants with an object each, and one of them may be ahead.
+4. An expectation of Nova's own holds as it stands; the belief about
+   ``vm_state``, which none of them mentions, is added to it.
+5. Without a belief the map decides alone: refused is what no action does.
+   A state that the map does not know is nobody's, and refuses nothing.
+6. What writes no state but moves a server to another host, or takes it from
+   its host, must not do so under a delete: the host that has to carry the
+   delete out would not find the server any more.
+"""
+
+from collections.abc import Iterable
+import dataclasses
+import functools
+from typing import Any, Final
+
+from nova_db_states import guards
+from nova_db_states import states
+from nova_db_states.machine import atlas
+from nova_db_states.machine import instance
+from nova_db_states.machine import model
+from nova_db_states.machine import notation
+from nova_db_states.machine import queries
+from nova_db_states.nova import belief
+
+__all__ = ["Write", "allowed_from", "is_giving_up", "ruling"]
+
+State = notation.State
+
+_MAP: Final = instance.MAP
+_API: Final = "nova/compute/api.py:"
+_DELETED: Final = states.VMState.DELETED.value
+_ERROR: Final = states.VMState.ERROR.value
+_SOFT_DELETING: Final = states.TaskState.SOFT_DELETING.value
+_DELETING: Final = states.TaskState.DELETING.value
+
+NOWHERE: Final = guards.Guard(guards.STATE, ("",))
+"""Matches no row: the text of a pair has at least its slash."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Write:
+    """A write of state, as far as it matters for the ruling.
+
+    :ivar vm_state: what is set; ``ANY`` where the column is left alone
+    :ivar task_state: what is set; ``ANY`` where the column is left alone
+    :ivar seen: what the writer last saw
+    :ivar tasks: the ``task_state`` that the writer expects, with ``None`` for
+        NULL; ``None`` where he expects none in particular
+    :ivar writer: the function that saves, ``file:function``; empty where it
+        is not known
+    :ivar moves: whether the host or the node is set too
+    :ivar resets: whether this is the administrator's reset-state
+    :ivar stuck: whether what the writer saw has been so for too long
+    """
+
+    vm_state: Any = states.ANY
+    task_state: Any = states.ANY
+    seen: belief.Belief = belief.NONE
+    tasks: frozenset[str | None] | None = None
+    writer: str = ""
+    moves: bool = False
+    resets: bool = False
+    stuck: bool = False
+
+    @property
+    def sets_state(self) -> bool:
+        """Whether any of the two columns is set."""
+        return not (self.vm_state is self.task_state is states.ANY)
+
+    def target(self, before: State) -> State:
+        """Say what a row in some state would become."""
+        return State(
+            before.vm_state if self.vm_state is states.ANY else self.vm_state,
+            (
+                before.task_state
+                if self.task_state is states.ANY
+                else self.task_state
+            ),
+        )
+
+
+def is_giving_up(write: Write) -> bool:
+    """Say whether a write ends an operation and does not bring it forward.
+
+    :param write: the write
+    :returns: true for an error, and for a task that is just taken away
+    """
+    return write.vm_state == _ERROR or write.task_state is None
+
+
+def begins(write: Write) -> bool:
+    """Say whether a write begins an action, for which it has to be first.
+
+    :param write: the write
+    :returns: true where a function of Nova's API makes it and the map has
+        that function begin something with it
+    """
+    return any(
+        edge.to.task_state == write.task_state
+        for edge in _claims(write.writer) or ()
+        if write.task_state not in (states.ANY, None)
+    )
+
+
+def is_foreign(write: Write) -> str | None:
+    """Find a state among those set that no Nova release has.
+
+    :param write: the write
+    :returns: the name; ``None`` where every one is known
+    """
+    for vocabulary, name in (
+        (states.VMState, write.vm_state),
+        (states.TaskState, write.task_state),
+    ):
+        if isinstance(name, str) and name not in set(vocabulary):
+            return name
+    return None
+
+
+def ruling(write: Write) -> guards.Guard | None:
+    """Decide what the row must be for a write to be made.
+
+    :param write: the write
+    :returns: a guard on both states, beside those that the writer named;
+        ``None`` where nothing needs to be guarded
+    """
+    if write.resets or is_foreign(write):
+        return None
+    if not write.sets_state:
+        return _settled_host(write) if write.moves else None
+    seen = write.seen.pair
+    if _deletes(write) or seen is None:
+        return _unbelieving(write)
+    return (
+        guards.on_states(allowed)
+        if (allowed := allowed_from(write))
+        else (NOWHERE)
+    )
+
+
+def allowed_from(write: Write) -> frozenset[State]:
+    """List what a writer with a belief may change.
+
+    :param write: the write, of a known belief
+    :returns: the states
+    """
+    seen = State(*(write.seen.pair or ()))
+    others: frozenset[State] = frozenset()
+    if not write.writer.startswith(_API):
+        # The API begins actions; who works on one may find it ahead of him.
+        others = _same_action(seen, write.vm_state, write.task_state)
+    if write.tasks is None:
+        mine = frozenset({seen})
+    else:
+        mine = frozenset(State(seen.vm_state, task) for task in write.tasks)
+        others = frozenset(
+            one for one in others if one.task_state in write.tasks
+        )
+    return frozenset(one for one in mine if _may(write, one)) | others
+
+
+def _may(write: Write, before: State) -> bool:
+    """Say whether the map lets a write change a row in some state."""
+    if before not in _KNOWN:
+        return True
+    after = write.target(before)
+    claims = _claims(write.writer)
+    if claims is not None and any(edge.to == after for edge in claims):
+        return any(
+            edge.from_ == before and edge.to == after for edge in claims
+        )
+    return after == before or after in _reached(before)
+
+
+def _deletes(write: Write) -> bool:
+    return write.task_state in atlas.DELETING or write.vm_state == _DELETED
+
+
+def _unbelieving(write: Write) -> guards.Guard | None:
+    """Let the map decide alone, or nearly so for a delete."""
+    barred = [one for one in _MAP.states if not _passes(write, one)]
+    return guards.on_states(barred, negated=True) if barred else None
+
+
+def _passes(write: Write, before: State) -> bool:
+    if not _may(write, before):
+        return False
+    if write.task_state == _DELETING:
+        # Nova's API gives a delete up silently that finds a soft delete under
+        # way (API._delete), and the server would stay in deleting. One that
+        # is stuck must be deletable.
+        return (
+            before.task_state != _SOFT_DELETING
+            or write.stuck
+            or write.seen.task_state != _SOFT_DELETING
+        )
+    if write.vm_state == _DELETED and write.seen.pair is not None:
+        seen = State(*write.seen.pair)
+        return (
+            before == seen
+            or before.task_state in atlas.DELETING
+            or before in _same_action(seen, _DELETED, write.task_state)
+        )
+    return True
+
+
+def _settled_host(write: Write) -> guards.Guard | None:
+    under_delete = [one for one in _MAP.states if _is_deletion(one)]
+    seen = write.seen.pair
+    if seen is not None and _is_deletion(State(*seen)):
+        return None
+    return guards.on_states(under_delete, negated=True)
+
+
+def _is_deletion(state: State) -> bool:
+    return state.task_state in atlas.DELETING or state.vm_state == _DELETED
+
+
+_KNOWN: Final = frozenset(_MAP.states)
+
+
+@functools.cache
+def _reached(before: State) -> frozenset[State]:
+    """List where any action may lead from a state at once."""
+    return frozenset(
+        edge.to for edge in queries.leaving(before) if not edge.reserved
+    )
+
+
+@functools.cache
+def _claims(writer: str) -> tuple[model.Transition, ...] | None:
+    """List the edges of a function of Nova's API; ``None`` for any other."""
+    if not writer.startswith(_API):
+        return None
+    return tuple(edge for edge in _MAP.transitions if edge.nova == writer)
+
+
+@functools.cache
+def _same_action(
+    seen: State, vm_state: Any, task_state: Any
+) -> frozenset[State]:
+    """List the states of the action under way that may be written over.
+
+    :param seen: what the writer believes
+    :param vm_state: what he sets, or ``ANY``
+    :param task_state: what he sets, or ``ANY``
+    :returns: states that the action under way leads to from there, and from
+        which it leads to what is written
+    """
+    write = Write(vm_state, task_state)
+    found: set[State] = set()
+    for edges in _under_way(seen):
+        ahead = _ahead(seen, edges)
+        found.update(
+            edge.from_
+            for edge in edges
+            if edge.from_ in ahead
+            and _is_transient(edge.from_, edges)
+            and edge.to == write.target(edge.from_)
+        )
+        found.update(
+            one
+            for one in ahead
+            if one.task_state is not None and write.target(one) == one
+        )
+    return frozenset(found)
+
+
+def _under_way(seen: State) -> Iterable[tuple[model.Transition, ...]]:
+    """List the edges of each action that may be under way in a state."""
+    for name in _MAP.actions:
+        edges = _edges_of(name)
+        if any(edge.to == seen for edge in edges) and _is_transient(
+            seen, edges
+        ):
+            yield edges
+
+
+def _is_transient(state: State, edges: Iterable[model.Transition]) -> bool:
+    """Say whether a state is one of an action that goes on.
+
+    A delete may be in any state for a moment, since it confirms a resize
+    first; else a server without a task is idle.
+    """
+    return state.task_state is not None or any(
+        edge.action in _DELETES for edge in edges
+    )
+
+
+_DELETES: Final = frozenset({"delete", "soft_delete"})
+
+
+@functools.cache
+def _edges_of(name: str) -> tuple[model.Transition, ...]:
+    return tuple(
+        edge
+        for edge in _MAP.transitions
+        if edge.action == name and edge.from_ != notation.ABSENT
+    )
+
+
+def _ahead(
+    seen: State, edges: tuple[model.Transition, ...]
+) -> frozenset[State]:
+    """List where some edges lead from a state, in any number of steps."""
+    found = {seen}
+    new = [seen]
+    while new:
+        at = new.pop()
+        for edge in edges:
+            if edge.from_ == at and edge.to not in found:
+                found.add(edge.to)
+                # Without a task the action is over, and what it could do
+                # next is to begin anew.
+                if edge.to.task_state is not None:
+                    new.append(edge.to)
+    return frozenset(found - {seen})

@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The upper seam: what ``nova.objects.Instance`` does around its saves."""
+
+from collections.abc import Callable
+import contextlib
+import contextvars
+import functools
+import sys
+from typing import Any, Final
+
+from nova_db_states.nova import belief
+from nova_db_states.nova import conflicts
+from nova_db_states.nova import counters
+from nova_db_states.nova import db_api
+from nova_db_states.nova import hints
+from nova_db_states.nova import judgement
+from nova_db_states.nova import saving
+from nova_db_states.nova import settings
+from nova_db_states.nova import travel
+
+__all__ = ["Seam", "lenient"]
+
+_READERS: Final = ("get_by_uuid",)
+_LIST_READERS: Final = (
+    "get_by_filters",
+    "get_by_host",
+    "get_active_by_window_joined",
+)
+
+_lenient: Final[contextvars.ContextVar[bool]] = contextvars.ContextVar(
+    "nova_db_states_lenient", default=False
+)
+
+
+@contextlib.contextmanager
+def lenient() -> Any:
+    """Give refused saves up in a block instead of raising."""
+    token = _lenient.set(True)
+    try:
+        yield
+    finally:
+        _lenient.reset(token)
+
+
+class Seam:
+    """The methods of ``Instance`` and ``InstanceList`` of one Nova."""
+
+    def __init__(
+        self, objects: Any, exception: Any, db_seam: db_api.Seam
+    ) -> None:
+        """Build nothing yet; ``install`` puts the methods in place.
+
+        :param objects: the module ``nova.objects.instance``
+        :param exception: the module ``nova.exception``
+        :param db_seam: the seam below
+        """
+        self._objects = objects
+        self._exception = exception
+        self._db_seam = db_seam
+        self._save: Callable[..., Any] = objects.Instance.save
+
+    def install(self) -> None:
+        """Wrap the methods in place: whoever has the class has them."""
+        cls = self._objects.Instance
+        for name, made in belief.observe_setters(cls).items():
+            setattr(cls, name, made)
+        cls.save = self._guarded_save()
+        cls.destroy = self._hinted_destroy(cls.destroy)
+        cls.refresh = travel.refreshing(cls.refresh)
+        cls.__deepcopy__ = travel.copying(cls.__deepcopy__)
+        cls.obj_to_primitive = travel.sending(cls.obj_to_primitive)
+        cls._obj_from_primitive = travel.receiving(
+            cls._obj_from_primitive.__func__
+        )
+        for name in _READERS:
+            setattr(cls, name, travel.reading(getattr(cls, name).__func__))
+        every = self._objects.InstanceList
+        for name in _LIST_READERS:
+            setattr(every, name, travel.reading(getattr(every, name).__func__))
+        counters.add("upper")
+
+    def _guarded_save(self) -> Callable[..., Any]:
+        theirs = self._save
+
+        @functools.wraps(theirs)
+        def save(
+            instance: Any,
+            expected_vm_state: Any = None,
+            expected_task_state: Any = None,
+            admin_state_reset: bool = False,  # noqa: FBT001, FBT002 - Nova's
+        ) -> Any:
+            if settings.is_off() or "uuid" not in instance:
+                return theirs(
+                    instance,
+                    expected_vm_state,
+                    expected_task_state,
+                    admin_state_reset,
+                )
+            # set_vm_state_and_notify gives it to the object among the values.
+            if expected_task_state is None:
+                expected_task_state = instance.__dict__.pop(
+                    "expected_task_state", None
+                )
+            call = saving.Saving(
+                instance,
+                expected_vm_state,
+                expected_task_state,
+                resets=bool(admin_state_reset),
+                writer=belief.writer(instance)
+                or saving.caller(sys._getframe(1)),
+            )
+            run = self._remotely if instance.indirection_api else self._locally
+            try:
+                return run(call)
+            except self._exception.InstanceUpdateConflict as error:
+                return self._refused(call, error)
+
+        return save
+
+    def _remotely(self, call: saving.Saving) -> Any:
+        """Save through nova-conductor, which judges."""
+        belief.name_writer(call.instance, call.writer)
+        try:
+            result = self._save(call.instance, **call.arguments())
+        finally:
+            belief.name_writer(call.instance, "")
+        belief.learn(call.instance)
+        return result
+
+    def _locally(self, call: saving.Saving) -> Any:
+        """Save with the database seam below."""
+        instance = call.instance
+        belief.name_writer(instance, "")
+        if not settings.observes():
+            call.drop_what_is_there()
+        hint = call.hint()
+        if call.expects and not call.writes_columns():
+            # Nova returns before it looks at the expectation, and after it
+            # has written what is in other tables.
+            self._db_seam.check(instance._context, hint, call.arguments())
+        with hints.given(hint):
+            hint.later = [] if call.expects or call.dirty else None
+            result = self._save(instance, **call.arguments())
+        for write in hint.later or ():
+            write()
+        belief.learn(instance)
+        return result
+
+    def _refused(self, call: saving.Saving, error: Exception) -> None:
+        """Roll the object back, and raise unless something else is raised.
+
+        :raises InstanceUpdateConflict: of Nova, the one that is given
+        """
+        if settings.observes():
+            raise error
+        belief.restore(call.instance)
+        handled = call.handled
+        gives_up = judgement.is_giving_up(call.write())
+        if not call.expects and (
+            _lenient.get() or (handled is not None and gives_up)
+        ):
+            conflicts.report(
+                "yielded",
+                {
+                    "instance": call.instance.uuid,
+                    "caller": call.writer,
+                    "handling": type(handled).__name__ if handled else None,
+                    "message": str(error),
+                },
+            )
+            return
+        raise error
+
+    def _hinted_destroy(
+        self, theirs: Callable[..., Any]
+    ) -> Callable[..., Any]:
+        @functools.wraps(theirs)
+        def destroy(instance: Any, *args: Any, **kwargs: Any) -> Any:
+            if settings.is_off() or "uuid" not in instance:
+                return theirs(instance, *args, **kwargs)
+            hint = hints.Hint(
+                instance.uuid,
+                belief.of(instance),
+                saving.caller(sys._getframe(1)),
+            )
+            with hints.given(hint):
+                return theirs(instance, *args, **kwargs)
+
+        return destroy

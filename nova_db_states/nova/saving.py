@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One call of ``Instance.save``: who makes it, what he knows and wants."""
+
+import pathlib
+import sys
+from typing import Any
+
+from oslo_utils import timeutils
+
+from nova_db_states import states
+from nova_db_states.machine import queries
+from nova_db_states.nova import belief
+from nova_db_states.nova import hints
+from nova_db_states.nova import judgement
+
+__all__ = ["Saving", "caller"]
+
+
+class Saving:
+    """One call of ``save``.
+
+    :ivar instance: the object
+    :ivar seen: what it believed before
+    :ivar dirty: the states it would write
+    :ivar handled: the exception that is being handled, or ``None``
+    """
+
+    def __init__(
+        self,
+        instance: Any,
+        expected_vm_state: Any,
+        expected_task_state: Any,
+        *,
+        resets: bool,
+        writer: str,
+    ) -> None:
+        self.instance = instance
+        self.expected_vm_state = expected_vm_state
+        self.expected_task_state = expected_task_state
+        self.resets = resets
+        self.writer = writer
+        self.seen = belief.of(instance)
+        self.dirty = belief.dirty(instance)
+        self.handled = sys.exception()
+
+    @property
+    def expects(self) -> bool:
+        """Whether the caller names an expectation."""
+        return (
+            self.expected_vm_state is not None
+            or self.expected_task_state is not None
+        )
+
+    def arguments(self) -> dict[str, Any]:
+        """Give the arguments for Nova's own function."""
+        given: dict[str, Any] = {}
+        if self.expected_vm_state is not None:
+            given["expected_vm_state"] = self.expected_vm_state
+        if self.expected_task_state is not None:
+            given["expected_task_state"] = self.expected_task_state
+        if self.resets:
+            given["admin_state_reset"] = True
+        return given
+
+    def write(self) -> judgement.Write:
+        """Say what the ruling would be about."""
+        return judgement.Write(
+            self.dirty.get("vm_state", states.ANY),
+            self.dirty.get("task_state", states.ANY),
+            self.seen,
+            writer=self.writer,
+            resets=self.resets,
+        )
+
+    def drop_what_is_there(self) -> None:
+        """Leave out the states that this object saw already.
+
+        Every field that is set counts as changed, also one that is set to
+        what it was. Such a write says nothing, and must neither be refused
+        nor bring back what another writer has changed meanwhile. To begin an
+        action is another matter, even where its state is there already.
+        """
+        if self.expects or self.resets or judgement.begins(self.write()):
+            return
+        seen = {
+            "vm_state": self.seen.vm_state,
+            "task_state": self.seen.task_state,
+        }
+        for name, value in list(self.dirty.items()):
+            if seen[name] == value:
+                belief.take(self.instance, name)
+                del self.dirty[name]
+
+    def writes_columns(self) -> bool:
+        """Say whether Nova would come to write the row at all."""
+        fields = self.instance.fields
+        return any(
+            not hasattr(fields[name], "objname")
+            for name in self.instance.obj_what_changed()
+        )
+
+    def hint(self) -> hints.Hint:
+        """Make what the database seam is told."""
+        return hints.Hint(
+            self.instance.uuid,
+            self.seen,
+            self.writer,
+            self.resets,
+            self._is_stuck(),
+        )
+
+    def _is_stuck(self) -> bool:
+        """Say whether what was seen has been so for longer than it takes."""
+        pair = self.seen.pair
+        since = self.instance.__dict__.get("_obj_updated_at")
+        if pair is None or since is None or pair[1] is None:
+            return False
+        try:
+            limit = queries.max_age_s(pair)
+        except ValueError:
+            return False
+        return limit is not None and timeutils.is_older_than(since, limit)
+
+
+def caller(frame: Any) -> str:
+    """Name a function as the map does: ``nova/compute/api.py:API.stop``."""
+    parts = pathlib.PurePath(frame.f_code.co_filename).parts
+    if "nova" not in parts:
+        return ""
+    last = len(parts) - 1 - parts[::-1].index("nova")
+    name = frame.f_code.co_qualname.replace(".<locals>", "")
+    return f"{'/'.join(parts[last:])}:{name}"
