@@ -8,11 +8,12 @@ BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 ARGS ?=
 
-.PHONY: help demo test unit functional bench map docs lint types clean
+.PHONY: help demo test unit functional conformance bench map docs lint types \
+    clean
 .DEFAULT_GOAL := help
 
 help: ## Show the targets
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
 
 demo: $(VENV)/run.stamp ## Play the race with and without guards; needs no server
 	$(BIN)/nova-db-states demo $(ARGS)
@@ -26,6 +27,10 @@ functional: $(VENV)/dev.stamp ## Run the tests on SQLite, MariaDB and real Nova 
 	tools/system_packages.sh mariadbd galera dot
 	$(BIN)/python tools/nova_venvs.py
 	$(BIN)/python -m pytest tests/functional $(ARGS)
+
+conformance: $(VENV)/dev.stamp ## Run Nova's own tests with and without the plugin: hours
+	tools/system_packages.sh mariadbd
+	$(BIN)/python -m tests.conformance $(ARGS)
 
 bench: $(VENV)/dev.stamp ## Measure against raw PyMySQL and Nova on MariaDB
 	tools/system_packages.sh mariadbd
