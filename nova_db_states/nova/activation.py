@@ -13,6 +13,7 @@ __all__ = ["activate"]
 
 _HOOKS: Final = {
     "nova.objects.instance": "nova_db_states.nova.seams:instance",
+    "nova.compute.api": "nova_db_states.nova.compute_api:install",
 }
 """Module of Nova's to the function that is called once it is imported."""
 

@@ -14,7 +14,7 @@ from nova_db_states.nova import db_api
 from nova_db_states.nova import saves
 from nova_db_states.nova import settings
 
-__all__ = ["UnsupportedNova", "instance"]
+__all__ = ["UnsupportedNova", "careful", "instance"]
 
 LOG: Final = log.getLogger(__name__)
 
@@ -27,13 +27,18 @@ class UnsupportedNova(Exception):
     """This Nova cannot be served, and the configuration asks for it."""
 
 
-def _careful(install: Hook) -> Hook:
-    """Let a Nova that is not understood be Nova as it always was."""
+def careful(install: Hook) -> Hook:
+    """Let a Nova that is not understood be Nova as it always was.
+
+    :param install: puts something into a module of Nova's
+    :returns: the same, once a process and only into a Nova that is known
+    """
 
     @functools.wraps(install)
     def hook(module: ModuleType) -> None:
         mine = object()
-        if _done.setdefault(install.__name__, mine) is not mine:
+        name = f"{install.__module__}.{install.__name__}"
+        if _done.setdefault(name, mine) is not mine:
             return
         settings.register()
         try:
@@ -63,7 +68,7 @@ def _require_release() -> None:
         )
 
 
-@_careful
+@careful
 def instance(objects: ModuleType) -> None:
     """Guard the saves of ``Instance``, and the functions below them.
 
