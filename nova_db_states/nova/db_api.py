@@ -12,60 +12,30 @@ import dataclasses
 import functools
 from typing import Any, Final
 
-from oslo_log import log
-from oslo_utils import timeutils
-from oslo_utils import uuidutils
 import sqlalchemy as sa
 
 from nova_db_states import exceptions
 from nova_db_states import guards
 from nova_db_states import retry
-from nova_db_states import states
 from nova_db_states import tables
 from nova_db_states._update import contexts
 from nova_db_states._update import execute
 from nova_db_states._update import reading
-from nova_db_states.nova import belief
+from nova_db_states.nova import calls
 from nova_db_states.nova import conflicts
 from nova_db_states.nova import counters
+from nova_db_states.nova import destroying
 from nova_db_states.nova import hints
-from nova_db_states.nova import judgement
 from nova_db_states.nova import rows
 from nova_db_states.nova import settings
 
 __all__ = ["Seam"]
 
-LOG: Final = log.getLogger(__name__)
-
-_COLUMNS: Final = frozenset(tables.instances.c.keys())
 _TIMES: Final = tuple(
     column.name
     for column in tables.instances.c
     if isinstance(column.type, sa.DateTime)
 )
-_SEPARATE: Final = ("metadata", "system_metadata")
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Request:
-    """One call, taken apart.
-
-    :ivar instance_uuid: the instance
-    :ivar values: columns only
-    :ivar separate: ``metadata`` and ``system_metadata``, where given
-    :ivar named: the guards that the caller named
-    :ivar write: what the ruling is about
-    :ivar added: the guard of the ruling
-    :ivar hint: what the object seam knows
-    """
-
-    instance_uuid: str
-    values: dict[str, Any]
-    separate: dict[str, Any]
-    named: tuple[guards.Guard, ...]
-    write: judgement.Write
-    added: guards.Guard | None
-    hint: hints.Hint | None
 
 
 class Seam:
@@ -94,7 +64,9 @@ class Seam:
         ):
             theirs = getattr(self._db, name)
             self._replace(name, self._decorated(theirs, body))
-        self._replace("instance_destroy", self._guarded_destroy())
+        self._replace(
+            "instance_destroy", destroying.guarded(self._db, self._exception)
+        )
         self._replace("instance_extra_update_by_uuid", self._later_extra())
         counters.add("lower")
 
@@ -132,19 +104,21 @@ class Seam:
     def _update(
         self,
         context: Any,
-        nested: bool,  # noqa: FBT001 - passed on by Nova's decorators
+        _nested: bool,  # noqa: FBT001 - passed on by Nova's decorators
         instance_uuid: str,
         values: Mapping[str, Any],
         expected: Mapping[str, Any] | None = None,
     ) -> Any:
-        request = self._request(context, instance_uuid, values, expected)
+        request = calls.take_apart(
+            self._db, self._exception, context, instance_uuid, values, expected
+        )
         if request is None:
             return self._db._instance_update(
                 context, instance_uuid, values, expected
             )
-        return self._attached(context, request, None, nested)[1]
+        return self._attached(context, request, None)[1]
 
-    def _update_and_get(
+    def _update_and_get(  # noqa: PLR0917 - Nova's own
         self,
         context: Any,
         nested: bool,  # noqa: FBT001 - passed on by Nova's decorators
@@ -153,7 +127,9 @@ class Seam:
         columns_to_join: list[str] | None = None,
         expected: Mapping[str, Any] | None = None,
     ) -> tuple[Any, Any]:
-        request = self._request(context, instance_uuid, values, expected)
+        request = calls.take_apart(
+            self._db, self._exception, context, instance_uuid, values, expected
+        )
         if request is None:
             original = self._db._instance_get_by_uuid(
                 context, instance_uuid, columns_to_join=columns_to_join
@@ -161,7 +137,11 @@ class Seam:
             return copy.copy(original), self._db._instance_update(
                 context, instance_uuid, values, expected, original=original
             )
-        joins = list(_SEPARATE) if columns_to_join is None else columns_to_join
+        joins = (
+            list(calls.SEPARATE)
+            if columns_to_join is None
+            else columns_to_join
+        )
         if (
             not nested
             and not request.separate
@@ -174,49 +154,10 @@ class Seam:
             request = dataclasses.replace(
                 request, values={}, added=None, named=()
             )
-        return self._attached(context, request, joins, nested)
-
-    def _request(
-        self,
-        context: Any,
-        instance_uuid: str,
-        values: Mapping[str, Any],
-        expected: Mapping[str, Any] | None,
-    ) -> _Request | None:
-        """Take a call apart; ``None`` for one that only Nova understands."""
-        if not uuidutils.is_uuid_like(instance_uuid):
-            raise self._exception.InvalidUUID(uuid=instance_uuid)
-        updates = dict(values)
-        named = dict(expected or {})
-        for name in belief.FIELDS:
-            if f"expected_{name}" in updates:
-                named[name] = updates.pop(f"expected_{name}")
-        separate = {
-            name: updates.pop(name)
-            for name in _SEPARATE
-            if updates.get(name) is not None
-        }
-        for name in _SEPARATE:
-            updates.pop(name, None)
-        if not _COLUMNS.issuperset(updates) or not _COLUMNS.issuperset(named):
-            return None
-        self._db._handle_objects_related_type_conversions(updates)
-        if "hostname" in updates:
-            self._db._validate_unique_server_name(context, updates["hostname"])
-        updates.setdefault("updated_at", timeutils.utcnow())
-        given = tuple(_guard(name, named[name]) for name in sorted(named))
-        hint = hints.current(instance_uuid)
-        write = _write(updates, given, hint)
-        foreign = judgement.is_foreign(write)
-        if foreign:
-            _warn_once(foreign)
-        added = judgement.ruling(write)
-        return _Request(
-            instance_uuid, updates, separate, given, write, added, hint
-        )
+        return self._attached(context, request, joins)
 
     def _detached(
-        self, context: Any, request: _Request, joins: list[str]
+        self, context: Any, request: calls.Request, joins: list[str]
     ) -> tuple[Any, Any] | None:
         """Update and answer without the ORM; ``None`` where it must read."""
         connection = context.session.connection()
@@ -235,11 +176,12 @@ class Seam:
         self, connection: sa.Connection, values: Mapping[str, Any]
     ) -> dict[str, Any]:
         """Say what the server keeps of some values."""
-        kept = {
+        kept: dict[str, Any] = {
             name: str(value) if isinstance(value, str) else value
             for name, value in values.items()
         }
         if connection.dialect.name != "sqlite":
+            # The columns hold seconds, and servers differ in how they round.
             for name in _TIMES:
                 if kept.get(name) is not None:
                     kept[name] = kept[name].replace(microsecond=0)
@@ -248,9 +190,8 @@ class Seam:
     def _attached(
         self,
         context: Any,
-        request: _Request,
+        request: calls.Request,
         joins: list[str] | None,
-        nested: bool,  # noqa: FBT001
     ) -> tuple[Any, Any]:
         """Update and answer through the session, as Nova does."""
         session = context.session
@@ -276,7 +217,7 @@ class Seam:
         return old, original
 
     def _locked(
-        self, context: Any, connection: sa.Connection, request: _Request
+        self, context: Any, connection: sa.Connection, request: calls.Request
     ) -> dict[str, Any]:
         row = rows.locked(
             connection,
@@ -294,7 +235,7 @@ class Seam:
         self,
         context: Any,
         connection: sa.Connection,
-        request: _Request,
+        request: calls.Request,
         before: Mapping[str, Any],
     ) -> None:
         """Send the one ``UPDATE`` and turn its verdict into Nova's terms."""
@@ -319,7 +260,7 @@ class Seam:
     def _refuse(
         self,
         context: Any,
-        request: _Request,
+        request: calls.Request,
         conflict: exceptions.InstanceUpdateConflict,
     ) -> None:
         vm_state, task_state = conflict.state or (None, None)
@@ -335,19 +276,19 @@ class Seam:
             if guard is not None and guard.column in conflict.expected
         ]
         if request.added in failed:
-            conflicts.report("refused", _facts(context, request, row))
+            conflicts.report("refused", calls.facts(context, request, row))
         raise conflicts.as_nova(
             self._exception, request.instance_uuid, failed, row
         ) from conflict
 
     def _observe(
-        self, context: Any, request: _Request, before: Mapping[str, Any]
+        self, context: Any, request: calls.Request, before: Mapping[str, Any]
     ) -> None:
         if request.added is None or not settings.observes():
             return
         text = guards.state_text(before["vm_state"], before["task_state"])
         if not request.added.admits(text):
-            conflicts.report("observed", _facts(context, request, before))
+            conflicts.report("observed", calls.facts(context, request, before))
 
     def check(
         self, context: Any, hint: hints.Hint, expected: Mapping[str, Any]
@@ -363,7 +304,14 @@ class Seam:
         :raises UnexpectedTaskStateError: of Nova, where it is not
         """
         counters.add("checked")
-        request = self._request(context, hint.instance_uuid, expected, None)
+        request = calls.take_apart(
+            self._db,
+            self._exception,
+            context,
+            hint.instance_uuid,
+            expected,
+            None,
+        )
         assert request is not None
         question = execute.Update(
             hint.instance_uuid, {}, request.named, contexts.scope_of(context)
@@ -383,27 +331,6 @@ class Seam:
         except retry.DATABASE_ERRORS as error:
             retry.reraise(error)
 
-    def _guarded_destroy(self) -> Callable[..., Any]:
-        theirs = self._db.instance_destroy
-
-        @functools.wraps(theirs)
-        def instance_destroy(
-            context: Any,
-            instance_uuid: str,
-            constraint: Any = None,
-            hard_delete: bool = False,  # noqa: FBT001, FBT002 - Nova's
-        ) -> Any:
-            if not settings.is_off():
-                counters.add("guarded")
-            return theirs(
-                context,
-                instance_uuid,
-                constraint=constraint,
-                hard_delete=hard_delete,
-            )
-
-        return instance_destroy
-
     def _later_extra(self) -> Callable[..., Any]:
         """Make ``instance_extra`` wait until the state was accepted."""
         theirs = self._db.instance_extra_update_by_uuid
@@ -421,80 +348,3 @@ class Seam:
             return None
 
         return instance_extra_update_by_uuid
-
-
-def _guard(name: str, expected: Any) -> guards.Guard:
-    """Make a guard of what Nova's callers expect of a column.
-
-    Nova compares with whatever it is given; so does this, where ``api`` would
-    ask for a state that exists.
-    """
-    if expected is None or isinstance(expected, str):
-        expected = [expected]
-    try:
-        every = list(expected)
-    except TypeError:
-        every = [expected]
-    values = tuple(
-        dict.fromkeys(
-            str(one) if isinstance(one, str) else one
-            for one in every
-            if one is not None
-        )
-    )
-    return guards.Guard(name, values, None in every)
-
-
-def _write(
-    values: Mapping[str, Any],
-    given: tuple[guards.Guard, ...],
-    hint: hints.Hint | None,
-) -> judgement.Write:
-    tasks = None
-    for guard in given:
-        if guard.column == "task_state":
-            tasks = frozenset(
-                (*guard.values, None) if guard.null else guard.values
-            )
-    return judgement.Write(
-        values.get("vm_state", states.ANY),
-        values.get("task_state", states.ANY),
-        hint.seen if hint else belief.NONE,
-        tasks,
-        hint.writer if hint else "",
-        moves="host" in values or "node" in values,
-        resets=hint.resets if hint else False,
-        stuck=hint.stuck if hint else False,
-    )
-
-
-def _facts(
-    context: Any, request: _Request, row: Mapping[str, Any]
-) -> dict[str, Any]:
-    write = request.write
-    return {
-        "instance": request.instance_uuid,
-        "caller": write.writer,
-        "request_id": getattr(context, "request_id", None),
-        "from": [row["vm_state"], row["task_state"]],
-        "to": [
-            row["vm_state"]
-            if write.vm_state is states.ANY
-            else write.vm_state,
-            (
-                row["task_state"]
-                if write.task_state is states.ANY
-                else write.task_state
-            ),
-        ],
-        "believed": list(write.seen.pair) if write.seen.pair else None,
-    }
-
-
-@functools.lru_cache(maxsize=256)
-def _warn_once(state: str) -> None:
-    LOG.warning(
-        "A server is set to the state %r, which no Nova release has. It is "
-        "written as it is and not guarded.",
-        state,
-    )

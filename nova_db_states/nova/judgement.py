@@ -36,7 +36,15 @@ from nova_db_states.machine import notation
 from nova_db_states.machine import queries
 from nova_db_states.nova import belief
 
-__all__ = ["Write", "allowed_from", "is_giving_up", "ruling"]
+__all__ = [
+    "Write",
+    "allowed_from",
+    "begins",
+    "destroy_ruling",
+    "is_foreign",
+    "is_giving_up",
+    "ruling",
+]
 
 State = notation.State
 
@@ -152,6 +160,26 @@ def ruling(write: Write) -> guards.Guard | None:
     )
 
 
+def destroy_ruling(seen: belief.Belief) -> guards.Guard:
+    """Decide what the row must be to be marked as deleted.
+
+    What the writer believes is there, what is being deleted, and what the map
+    destroys: a server that was never built on any host.
+
+    :param seen: what the writer last saw
+    :returns: a guard on both states
+    """
+    mine = State(*seen.pair) if seen.pair else None
+    return guards.on_states(
+        (
+            one
+            for one in _MAP.states
+            if one != mine and one not in _DESTROYED and not _is_deletion(one)
+        ),
+        negated=True,
+    )
+
+
 def allowed_from(write: Write) -> frozenset[State]:
     """List what a writer with a belief may change.
 
@@ -231,6 +259,14 @@ def _is_deletion(state: State) -> bool:
 
 
 _KNOWN: Final = frozenset(_MAP.states)
+_DESTROYED: Final = frozenset(
+    edge.from_
+    for edge in _MAP.transitions
+    if edge.write.event is model.Event.DESTROY
+    and "cross-cell" not in edge.action
+)
+"""Without what cross-cell moves destroy: one of two rows, of which they have
+the object at hand."""
 
 
 @functools.cache

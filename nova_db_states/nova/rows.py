@@ -24,11 +24,11 @@ PLAIN: Final = frozenset(
 """The relations that can be read here."""
 
 
-def make(model: Any, row: Mapping[str, Any]) -> Any:
+def make(model: Any, row: Any) -> Any:
     """Make a detached object of a mapped class.
 
     :param model: the class
-    :param row: every column by name
+    :param row: every column by name, a mapping
     :returns: the object
     """
     mapper = sa.inspect(model)

@@ -12,6 +12,12 @@ __all__ = ["copying", "reading", "receiving", "refreshing", "sending"]
 
 
 def refreshing(theirs: Callable[..., Any]) -> Callable[..., Any]:
+    """Let a refresh from a replica be no belief.
+
+    :param theirs: Nova's method
+    :returns: the method in its place
+    """
+
     @functools.wraps(theirs)
     def refresh(instance: Any, use_slave: bool = False) -> Any:  # noqa: FBT001, FBT002 - Nova's
         result = theirs(instance, use_slave=use_slave)
@@ -22,6 +28,12 @@ def refreshing(theirs: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def copying(theirs: Callable[..., Any]) -> Callable[..., Any]:
+    """Let a copy believe what its original does.
+
+    :param theirs: Nova's method
+    :returns: the method in its place
+    """
+
     @functools.wraps(theirs)
     def __deepcopy__(instance: Any, memo: Any) -> Any:  # noqa: N807 - the protocol's
         made = theirs(instance, memo)
@@ -32,6 +44,12 @@ def copying(theirs: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def sending(theirs: Callable[..., Any]) -> Callable[..., Any]:
+    """Let a primitive carry what its fields do not say.
+
+    :param theirs: Nova's method
+    :returns: the method in its place
+    """
+
     @functools.wraps(theirs)
     def obj_to_primitive(instance: Any, *args: Any, **kwargs: Any) -> Any:
         primitive = theirs(instance, *args, **kwargs)
@@ -43,6 +61,12 @@ def sending(theirs: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def receiving(theirs: Callable[..., Any]) -> Any:
+    """Let an object made of a primitive believe what its sender did.
+
+    :param theirs: Nova's method
+    :returns: the method in its place
+    """
+
     @functools.wraps(theirs)
     def _obj_from_primitive(
         cls: Any, context: Any, objver: Any, primitive: Any
@@ -55,7 +79,11 @@ def receiving(theirs: Callable[..., Any]) -> Any:
 
 
 def reading(theirs: Callable[..., Any]) -> Any:
-    """Let what comes from a replica be no belief."""
+    """Let what comes from a replica be no belief.
+
+    :param theirs: Nova's class method
+    :returns: the class method in its place
+    """
 
     @functools.wraps(theirs)
     def read(cls: Any, *args: Any, **kwargs: Any) -> Any:
