@@ -25,12 +25,15 @@ NEW_STATE = "powering-off"
 def nova_calls(url: str, servers: Sequence[str]) -> Calls:
     """Give Nova's update, with a guard that holds and one that does not."""
     import nova.conf
+    import nova.config
     import nova.context
     from nova.db.main import api
     import nova.exception
     import nova.objects
 
-    nova.conf.CONF([], project="nova", default_config_files=[])
+    nova.config.parse_args(
+        ["nova"], default_config_files=[], configure_db=False, init_rpc=False
+    )
     nova.conf.CONF.set_override("connection", url, "database")
     api.configure(nova.conf.CONF)
     nova.objects.register_all()

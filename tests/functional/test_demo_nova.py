@@ -42,12 +42,13 @@ _SAVES: Final = (
 _NOVA: Final = """
 import json, sys
 import nova.conf
-from nova import context, exception, objects
+from nova import config, context, exception, objects
 from nova.db.main import api
 from sqlalchemy import event
 
 url, uuids, steps = json.loads(sys.argv[1])
-nova.conf.CONF([], project="nova", default_config_files=[])
+config.parse_args(
+    ["nova"], default_config_files=[], configure_db=False, init_rpc=False)
 nova.conf.CONF.set_override("connection", url, "database")
 api.configure(nova.conf.CONF)
 objects.register_all()

@@ -7,6 +7,7 @@ database: ``nova-manage db sync --local_cell``, without a configuration file.
 
 import sys
 
+from nova import config
 import nova.conf
 from nova.db import migration
 import nova.db.main.api
@@ -14,7 +15,13 @@ import nova.db.main.api
 
 def main(url: str) -> None:
     """Bring the database at the URL to the newest version of its release."""
-    nova.conf.CONF([], project="nova", default_config_files=[])
+    # Nova's own way to begin, which knows the options of osprofiler too.
+    config.parse_args(
+        ["nova-manage"],
+        default_config_files=[],
+        configure_db=False,
+        init_rpc=False,
+    )
     nova.conf.CONF.set_override("connection", url, "database")
     nova.db.main.api.configure(nova.conf.CONF)
     migration.db_sync(database="main")
