@@ -5,7 +5,7 @@ Nova's function takes a constraint that becomes part of the ``UPDATE``; so
 the guard goes in as one, beside that on ``host`` which Nova may have brought.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 import functools
 from typing import Any
 
@@ -38,13 +38,29 @@ class _Constraint:
         """
         if self._theirs is not None:
             query = self._theirs.apply(model, query)
-        state = (
-            sa.func.coalesce(model.vm_state, sa.literal(""))
-            + sa.literal(guards.BETWEEN)
-            + sa.func.coalesce(model.task_state, sa.literal(""))
+        return query.filter(*_evaluable(model, self._guard))
+
+
+def _evaluable(
+    model: Any, guard: guards.Guard
+) -> Iterator[sa.ColumnElement[bool]]:
+    """Write a guard that excludes states in terms of columns alone.
+
+    Nova's function lets SQLAlchemy judge the criteria in Python too, to keep
+    the object in its session right, and that knows no functions of SQL.
+    """
+    barred: dict[str, list[str]] = {}
+    for text in guard.values:
+        vm_state, _, task_state = text.partition(guards.BETWEEN)
+        barred.setdefault(task_state, []).append(vm_state)
+    task, vm = model.task_state, model.vm_state
+    for task_state, vm_states in barred.items():
+        other = (
+            sa.or_(task.is_(None), task != task_state)
+            if task_state
+            else task.is_not(None)
         )
-        term = state.in_(self._guard.values)
-        return query.filter(sa.not_(term) if self._guard.negated else term)
+        yield sa.or_(other, vm.is_(None), vm.not_in(vm_states))
 
 
 def guarded(db: Any, exception: Any) -> Callable[..., Any]:
