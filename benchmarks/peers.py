@@ -5,16 +5,16 @@ from collections.abc import Iterator, Sequence
 import contextlib
 import json
 import os
-import pathlib
 import subprocess
 import tempfile
-from typing import Final, IO
+from types import ModuleType
+from typing import Any, Final, IO
 
 from benchmarks import peer
 from benchmarks import sampling
 from tools import nova_venvs
 
-__all__ = ["NOVA_RELEASE", "PeerFailed", "started"]
+__all__ = ["NOVA_RELEASE", "Peer", "PeerFailed", "running", "started"]
 
 NOVA_RELEASE: Final = "34.0.0"
 
@@ -23,24 +23,65 @@ class PeerFailed(Exception):
     """The other Python ended; the message has what it said."""
 
 
-@contextlib.contextmanager
-def started(
-    kind: str, url: str, server: str
-) -> Iterator[dict[str, sampling.Block]]:
-    """Run a peer in Nova's virtualenv for as long as the block runs.
+class Peer:
+    """A process of Nova's virtualenv that answers lines with JSON."""
 
-    :param kind: ``nova`` or ``ours``, whose ``instance_update`` is called
-    :param url: of the cell
-    :param server: the uuid whose row is updated
-    :returns: yields the blocks ``hold`` and ``refuse``
+    def __init__(self, process: "subprocess.Popen[str]", log: IO[str]) -> None:
+        """Take over a process.
+
+        :param process: with pipes
+        :param log: what it says beside its answers
+        """
+        self._process = process
+        self._log = log
+
+    def ask(self, *words: object) -> Any:
+        """Send a line and wait for the answer.
+
+        :param words: of the line
+        :returns: the answer
+        :raises PeerFailed: the process ended
+        """
+        if self._process.stdin is None or self._process.stdout is None:
+            raise PeerFailed("the peer has no pipes")
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.write(" ".join(map(str, words)) + "\n")
+            self._process.stdin.flush()
+        answer = self._process.stdout.readline()
+        if not answer:
+            self._log.seek(0)
+            raise PeerFailed(f"the peer ended:\n{self._log.read()[-4000:]}")
+        return json.loads(answer)
+
+    def block(self, name: str) -> sampling.Block:
+        """Give the timed calls of a name.
+
+        :param name: that the peer knows
+        :returns: the block
+        """
+
+        def block(count: int) -> Sequence[float]:
+            seconds: list[float] = self.ask(name, count)
+            return seconds
+
+        return block
+
+
+@contextlib.contextmanager
+def running(script: ModuleType, *arguments: str) -> Iterator[Peer]:
+    """Run a script with Nova's Python for as long as the block runs.
+
+    :param script: a module of this folder that answers lines
+    :param arguments: of its ``main``
+    :returns: yields the peer
     """
     nova_venvs.ensure(NOVA_RELEASE)
     command = [
         str(nova_venvs.python(NOVA_RELEASE)),
         # Else the modules beside the script would hide others' of the name.
         "-P",
-        str(pathlib.Path(peer.__file__)),
-        *(kind, url, server),
+        str(script.__file__),
+        *arguments,
     ]
     environment = {**os.environ, "PYTHONPATH": str(nova_venvs.ROOT)}
     with (
@@ -55,29 +96,23 @@ def started(
         ) as process,
     ):
         try:
-            yield {
-                name: _block(name, process, log) for name in ("hold", "refuse")
-            }
+            yield Peer(process, log)
         finally:
             # It ends by itself when there is nothing more to read.
             if process.stdin is not None:
                 process.stdin.close()
 
 
-def _block(
-    name: str, process: "subprocess.Popen[str]", log: IO[str]
-) -> sampling.Block:
-    def block(count: int) -> Sequence[float]:
-        if process.stdin is None or process.stdout is None:
-            raise PeerFailed("the peer has no pipes")
-        with contextlib.suppress(BrokenPipeError):
-            process.stdin.write(f"{name} {count}\n")
-            process.stdin.flush()
-        answer = process.stdout.readline()
-        if not answer:
-            log.seek(0)
-            raise PeerFailed(f"the peer ended:\n{log.read()[-4000:]}")
-        seconds: list[float] = json.loads(answer)
-        return seconds
+@contextlib.contextmanager
+def started(
+    kind: str, url: str, server: str
+) -> Iterator[dict[str, sampling.Block]]:
+    """Run updates in Nova's virtualenv for as long as the block runs.
 
-    return block
+    :param kind: ``nova`` or ``ours``, whose ``instance_update`` is called
+    :param url: of the cell
+    :param server: the uuid whose row is updated
+    :returns: yields the blocks ``hold`` and ``refuse``
+    """
+    with running(peer, kind, url, server) as process:
+        yield {name: process.block(name) for name in ("hold", "refuse")}
