@@ -5,7 +5,7 @@ import collections
 import threading
 from typing import Final
 
-__all__ = ["add", "reset", "snapshot"]
+__all__ = ["add", "forget_seams", "reset", "snapshot"]
 
 _NAMES: Final = (
     "lower",
@@ -52,3 +52,9 @@ def reset() -> None:
         for name in _NAMES:
             if name not in ("lower", "upper"):
                 _counts[name] = 0
+
+
+def forget_seams() -> None:
+    """Count no seam any more: what was put in place was taken back."""
+    with _lock:
+        _counts["lower"] = _counts["upper"] = 0
