@@ -114,9 +114,18 @@ def differences(
 
 
 def _raised(traceback: str) -> str:
-    """Find the class of the last exception in a traceback."""
-    for line in reversed(traceback.splitlines()):
-        found = _RAISED.match(line)
-        if found:
-            return found[1].rpartition(".")[2]
-    return ""
+    """Find the class of the last exception in a traceback.
+
+    Its message may have any number of lines: what counts is the first one
+    after the stack that starts at the margin.
+    """
+    raised = ""
+    in_stack = False
+    for line in traceback.splitlines():
+        if line.startswith("  File "):
+            in_stack = True
+        elif in_stack and line[:1].strip():
+            in_stack = False
+            found = _RAISED.match(line)
+            raised = found[1].rpartition(".")[2] if found else ""
+    return raised

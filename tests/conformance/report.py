@@ -10,6 +10,7 @@ from tests.conformance import plan
 from tests.conformance import results
 
 _LOG_LINES: Final = 60
+_MAX_LINES: Final = 40
 _NAME: Final = "nova_db_states"
 
 
@@ -23,9 +24,12 @@ def lines(outcome: plan.Outcome) -> Iterator[str]:
     )
     for problem in found.problems:
         yield f"    PROVES NOTHING: {problem}"
-    for difference in found.differences:
+    for difference in found.differences[:_MAX_LINES]:
         word = "allowed" if difference.allowance else "BROKEN"
         yield f"    {word}: {difference.id}: {difference.summary}"
+    more = len(found.differences) - _MAX_LINES
+    if more > 0:
+        yield f"    ... and {more} more"
     for id_ in found.unstable:
         yield f"    unstable: {id_}"
 

@@ -8,6 +8,7 @@ import dataclasses
 import itertools
 import os
 import pathlib
+import signal
 import sys
 from typing import Final
 
@@ -36,6 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         or one that is allowed, 1 if not, 2 if tests could not be run
     """
     asked = _asked(arguments)
+    # Whoever ends this ends its processes too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(_CANNOT_RUN))
     try:
         allowances = allowed.load()
         with contextlib.ExitStack() as stack:

@@ -33,7 +33,9 @@ def _results(**outcomes: str) -> dict[str, results.Result]:
 
 
 def _failed(name: str, raised: str) -> dict[str, results.Result]:
-    trace = f'Traceback:\n  File "x", line 1\n{raised}: too bad\n\n'
+    trace = (
+        f'Traceback:\n  File "x", line 1\n{raised}: too bad\nMuch: worse\n\n'
+    )
     id_ = f"m.C.test_{name}"
     return {id_: results.Result(id_, "error", traceback=trace)}
 
