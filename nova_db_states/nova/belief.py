@@ -8,7 +8,7 @@ two things travel with an object: what a dirty field had been, and that it
 was read from a replica.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 import dataclasses
 import enum
 from typing import Any, Final
@@ -24,16 +24,21 @@ __all__ = [
     "dirty",
     "doubt",
     "learn",
+    "loaded",
     "observe_setters",
     "of",
     "restore",
     "take",
+    "unset",
 ]
 
 FIELDS: Final = ("vm_state", "task_state")
 
 KEY: Final = "nova_db_states"
 """Beside ``nova_object.data`` in the primitive; plain Nova ignores it."""
+
+_LOADED: Final = (*FIELDS, "host", "node", "compute_id")
+"""What must not be written unless somebody has changed it."""
 
 _SEEN: Final = "_nova_db_states_seen"
 _DOUBTED: Final = "_nova_db_states_doubted"
@@ -227,7 +232,7 @@ def receive(instance: Any, primitive: Mapping[str, Any]) -> None:
     # The setters have noted that every field was unset before.
     instance.__dict__[_SEEN] = {
         name: value
-        for name, value in (seen or {}).items()
+        for name, value in (seen.items() if isinstance(seen, Mapping) else ())
         if name in FIELDS and (value is None or isinstance(value, str))
     }
     if not isinstance(said, Mapping):
@@ -237,13 +242,42 @@ def receive(instance: Any, primitive: Mapping[str, Any]) -> None:
     name_writer(instance, str(said.get("writer") or ""))
 
 
-def observe_setters(cls: Any) -> dict[str, property]:
-    """Make properties that keep what a field had when it becomes dirty.
+def unset(instance: Any) -> list[str]:
+    """List what an object does not have of what a lazy load brings along.
 
-    :param cls: the ``Instance`` class
-    :returns: a property for each state field, around the one of the class
+    :param instance: an ``Instance``
+    :returns: the names of the fields
     """
-    return {name: _keeping(name, getattr(cls, name)) for name in FIELDS}
+    return [name for name in _LOADED if _held(instance, name) is UNKNOWN]
+
+
+def loaded(instance: Any, names: Iterable[str]) -> None:
+    """Note that some fields were read together with another one.
+
+    Nova's lazy load sets every column that the object has not got, and leaves
+    them dirty; the next save would write them over whatever is there by then.
+
+    :param instance: an ``Instance``
+    :param names: the fields that it did not have before
+    """
+    for name in names:
+        if _held(instance, name) is not UNKNOWN:
+            instance._changed_fields.discard(name)
+
+
+class _Keeping(property):
+    """A property that keeps what a field had when it becomes dirty."""
+
+
+def observe_setters(cls: Any) -> None:
+    """Let the state fields of a class keep what they had.
+
+    :param cls: the ``Instance`` class, or one made from it
+    """
+    for name in FIELDS:
+        inner = getattr(cls, name)
+        if not isinstance(inner, _Keeping):
+            setattr(cls, name, _keeping(name, inner))
 
 
 def _keeping(name: str, inner: property) -> property:
@@ -254,4 +288,4 @@ def _keeping(name: str, inner: property) -> property:
         assert inner.fset is not None
         inner.fset(instance, value)
 
-    return property(inner.fget, set_value, inner.fdel)
+    return _Keeping(inner.fget, set_value, inner.fdel)

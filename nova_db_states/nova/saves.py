@@ -62,11 +62,16 @@ class Seam:
     def install(self) -> None:
         """Wrap the methods in place: whoever has the class has them."""
         cls = self._objects.Instance
-        for name, made in belief.observe_setters(cls).items():
-            setattr(cls, name, made)
+        belief.observe_setters(cls)
+        registry = self._objects.base.NovaObjectRegistry
+        registry.registration_hook = travel.registering(
+            registry.registration_hook, cls
+        )
         cls.save = self._guarded_save()
+        cls._save_info_cache = saving.later_cache(cls._save_info_cache)
         cls.destroy = self._hinted_destroy(cls.destroy)
         cls.refresh = travel.refreshing(cls.refresh)
+        cls.obj_load_attr = travel.loading(cls.obj_load_attr)
         cls.__deepcopy__ = travel.copying(cls.__deepcopy__)
         cls.obj_to_primitive = travel.sending(cls.obj_to_primitive)
         cls._obj_from_primitive = travel.receiving(
@@ -119,12 +124,14 @@ class Seam:
 
     def _remotely(self, call: saving.Saving) -> Any:
         """Save through nova-conductor, which judges."""
+        reads = call.writes_columns()
         belief.name_writer(call.instance, call.writer)
         try:
             result = self._save(call.instance, **call.arguments())
         finally:
             belief.name_writer(call.instance, "")
-        belief.learn(call.instance)
+        if reads:
+            belief.learn(call.instance)
         return result
 
     def _locally(self, call: saving.Saving) -> Any:
@@ -134,7 +141,8 @@ class Seam:
         if not settings.observes():
             call.drop_what_is_there()
         hint = call.hint()
-        if call.expects and not call.writes_columns():
+        reads = call.writes_columns()
+        if call.expects and not reads:
             # Nova returns before it looks at the expectation, and after it
             # has written what is in other tables.
             self._db_seam.check(instance._context, hint, call.arguments())
@@ -143,7 +151,9 @@ class Seam:
             result = self._save(instance, **call.arguments())
         for write in hint.later or ():
             write()
-        belief.learn(instance)
+        if reads:
+            # What Nova has written it has read back.
+            belief.learn(instance)
         return result
 
     def _refused(self, call: saving.Saving, error: Exception) -> None:
@@ -154,6 +164,7 @@ class Seam:
         if settings.observes():
             raise error
         belief.restore(call.instance)
+        call.keep_objects_dirty()
         handled = call.handled
         gives_up = judgement.is_giving_up(call.write())
         if not call.expects and (

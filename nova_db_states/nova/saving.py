@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """One call of ``Instance.save``: who makes it, what he knows and wants."""
 
+from collections.abc import Callable
+import functools
 import pathlib
 import sys
 from typing import Any
@@ -13,7 +15,7 @@ from nova_db_states.nova import belief
 from nova_db_states.nova import hints
 from nova_db_states.nova import judgement
 
-__all__ = ["Saving", "caller"]
+__all__ = ["Saving", "caller", "later_cache"]
 
 
 class Saving:
@@ -42,6 +44,11 @@ class Saving:
         self.seen = belief.of(instance)
         self.dirty = belief.dirty(instance)
         self.handled = sys.exception()
+        self._objects = {
+            name
+            for name in instance.obj_what_changed()
+            if hasattr(instance.fields[name], "objname")
+        }
 
     @property
     def expects(self) -> bool:
@@ -91,6 +98,13 @@ class Saving:
                 belief.take(self.instance, name)
                 del self.dirty[name]
 
+    def keep_objects_dirty(self) -> None:
+        """Let what is in other tables be written by the next save.
+
+        Nova takes some of that for saved as soon as it has collected it.
+        """
+        self.instance._changed_fields.update(self._objects)
+
     def writes_columns(self) -> bool:
         """Say whether Nova would come to write the row at all."""
         fields = self.instance.fields
@@ -120,6 +134,34 @@ class Saving:
         except ValueError:
             return False
         return limit is not None and timeutils.is_older_than(since, limit)
+
+
+def later_cache(theirs: Callable[..., Any]) -> Callable[..., Any]:
+    """Make the network information wait until the state was accepted.
+
+    :param theirs: Nova's ``_save_info_cache``
+    :returns: the method in its place
+    """
+
+    @functools.wraps(theirs)
+    def _save_info_cache(instance: Any, context: Any) -> Any:
+        hint = hints.current(instance.uuid)
+        cache = instance.info_cache
+        changed = cache is not None and cache.obj_what_changed()
+        if hint is None or hint.later is None or not changed:
+            return theirs(instance, context)
+        given = {name: getattr(cache, name) for name in changed}
+
+        def write() -> None:
+            # The save has meanwhile read what the row had.
+            for name, value in given.items():
+                setattr(instance.info_cache, name, value)
+            theirs(instance, context)
+
+        hint.later.append(write)
+        return None
+
+    return _save_info_cache
 
 
 def caller(frame: Any) -> str:

@@ -3,12 +3,21 @@
 
 from collections.abc import Callable
 import functools
+import inspect
 from typing import Any
 
 from nova_db_states.nova import belief
 from nova_db_states.nova import settings
 
-__all__ = ["copying", "reading", "receiving", "refreshing", "sending"]
+__all__ = [
+    "copying",
+    "loading",
+    "reading",
+    "receiving",
+    "refreshing",
+    "registering",
+    "sending",
+]
 
 
 def refreshing(theirs: Callable[..., Any]) -> Callable[..., Any]:
@@ -85,13 +94,55 @@ def reading(theirs: Callable[..., Any]) -> Any:
     :returns: the class method in its place
     """
 
+    # The class takes the first place, and is none of ``args``.
+    place = list(inspect.signature(theirs).parameters).index("use_slave") - 1
+
     @functools.wraps(theirs)
     def read(cls: Any, *args: Any, **kwargs: Any) -> Any:
         found = theirs(cls, *args, **kwargs)
-        if kwargs.get("use_slave"):
+        if kwargs.get("use_slave") or any(args[place : place + 1]):
             every = getattr(found, "objects", None)
             for instance in [found] if every is None else every:
                 belief.doubt(instance)
         return found
 
     return classmethod(read)
+
+
+def loading(theirs: Callable[..., Any]) -> Callable[..., Any]:
+    """Let states that a lazy load brought along be read and not changed.
+
+    :param theirs: Nova's method
+    :returns: the method in its place
+    """
+
+    @functools.wraps(theirs)
+    def obj_load_attr(instance: Any, attrname: str) -> Any:
+        unset = belief.unset(instance)
+        try:
+            return theirs(instance, attrname)
+        finally:
+            belief.loaded(instance, unset)
+
+    return obj_load_attr
+
+
+def registering(
+    theirs: Callable[..., Any], instance_class: type
+) -> Callable[..., Any]:
+    """Let classes made from ``Instance`` keep their states as that does.
+
+    A class gets properties of its own for all fields when it is registered.
+
+    :param theirs: Nova's method, which is called after that
+    :param instance_class: ``Instance``
+    :returns: the method in its place
+    """
+
+    @functools.wraps(theirs)
+    def registration_hook(registry: Any, cls: Any, index: int) -> Any:
+        if issubclass(cls, instance_class):
+            belief.observe_setters(cls)
+        return theirs(registry, cls, index)
+
+    return registration_hook
