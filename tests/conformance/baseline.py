@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Results of Nova without the plugin, kept from run to run.
 
-A kept result is used only for the same tests of the same Nova with the same
+A kept result is used only for the same test of the same Nova with the same
 packages beside it, on the same database.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+import dataclasses
 import hashlib
 import json
 import os
@@ -32,34 +33,63 @@ def run(
     ids: Sequence[str],
     way: running.Way,
     version: str = "",
-) -> tuple[results.Run, bool]:
-    """Give the results of a suite without the plugin.
+) -> tuple[results.Run, int]:
+    """Give the results of tests without the plugin.
 
     :param way: how; its mode is not looked at
     :param version: of the database server, empty for SQLite
-    :returns: the results, and whether they had to be made
+    :returns: the results, and how many tests had to be run for them
     :raises RunError: the suite could not be run
     """
-    plain = running.Way(
-        mariadb_url=way.mariadb_url, concurrency=way.concurrency
+    kind = suite.part_of or suite.name
+    path = (
+        folder()
+        / tree.release
+        / (f"{kind}-mariadb.json" if version else f"{kind}.json")
     )
-    kind = f"{suite.name}-mariadb" if version else suite.name
-    path = folder() / tree.release / f"{kind}.json"
     key = {
         "nova": tree.release,
         "packages": _digest(running.packages(tree.release)),
-        "tests": _digest(ids),
         "database": version,
     }
+    kept = _kept(path, key)
+    missing = [id_ for id_ in ids if id_ not in _plain(kept.results)]
+    if missing:
+        plain = dataclasses.replace(way, mode="")
+        made = tree.run(suite, missing, plain)
+        kept = results.Run(
+            {**kept.results, **made.results},
+            made.reports,
+            kept.seconds + made.seconds,
+        )
+        kept.save(path, key=key)
+    wanted = set(ids)
+    found = {
+        id_: result
+        for id_, result in kept.results.items()
+        if wanted & _names(id_)
+    }
+    return dataclasses.replace(kept, results=found), len(missing)
+
+
+def _kept(path: pathlib.Path, key: Mapping[str, str]) -> results.Run:
+    """Read what is kept, if it is of the same Nova in the same place."""
     try:
         kept, content = results.load(path)
     except (OSError, ValueError, KeyError, TypeError):
-        content = {}
-    if content.get("key") == key:
-        return kept, False
-    made = tree.run(suite, ids, plain)
-    made.save(path, key=key)
-    return made, True
+        return results.Run({})
+    there = content.get("key", {})
+    same = all(there.get(name) == value for name, value in key.items())
+    return kept if same else results.Run({})
+
+
+def _plain(ids: Iterable[str]) -> set[str]:
+    return {name for id_ in ids for name in _names(id_)}
+
+
+def _names(id_: str) -> set[str]:
+    """Give the id and, for a scenario, that of the test that it is of."""
+    return {id_, id_.split("(", maxsplit=1)[0]}
 
 
 def _digest(what: object) -> str:
