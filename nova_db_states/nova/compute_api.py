@@ -16,7 +16,7 @@ from types import FrameType
 from types import ModuleType
 from typing import Any, Final
 
-from nova_db_states.nova import seams
+from nova_db_states.nova import care
 from nova_db_states.nova import settings
 
 __all__ = ["install"]
@@ -31,7 +31,7 @@ makes a hard delete of a soft delete that raised it, since it means there that
 the server never ran."""
 
 
-@seams.careful
+@care.careful
 def install(module: ModuleType) -> None:
     """Wrap the public methods of ``API``.
 
