@@ -211,7 +211,31 @@ def _may(write: Write, before: State) -> bool:
         return any(
             edge.from_ == before and edge.to == after for edge in claims
         )
-    return after == before or after in _reached(before)
+    return (
+        after == before
+        or after in _reached(before)
+        or (after in _reserved(before) and _is_the_delete(write, before))
+    )
+
+
+def _is_the_delete(write: Write, before: State) -> bool:
+    """Say whether who writes over a delete carries it out himself.
+
+    Its failure, and the confirm of a resize inside it, take its own mark
+    away. A late writer of another action makes the same pairs; but he has
+    seen another task. Of whom nothing is known (a host without the plugin),
+    he counts as the delete if he expects its task, leaves it there, or
+    reverts what has already failed: a server in error whose delete is never
+    given up could not be deleted again.
+    """
+    if write.seen.pair is not None:
+        return _is_deletion(State(*write.seen.pair))
+    if write.tasks is not None:
+        return before.task_state in write.tasks
+    return (
+        write.target(before).task_state == before.task_state
+        or before.vm_state == _ERROR
+    )
 
 
 def _deletes(write: Write) -> bool:
@@ -274,6 +298,16 @@ def _reached(before: State) -> frozenset[State]:
     """List where any action may lead from a state at once."""
     return frozenset(
         edge.to for edge in queries.leaving(before) if not edge.reserved
+    )
+
+
+@functools.cache
+def _reserved(before: State) -> frozenset[State]:
+    """List where only the action itself may lead, and no administrator."""
+    return frozenset(
+        edge.to
+        for edge in queries.leaving(before)
+        if edge.reserved and edge.action != atlas.OVERRIDE
     )
 
 
