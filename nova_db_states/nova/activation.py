@@ -16,6 +16,7 @@ _HOOKS: Final = {
     "nova.service": "nova_db_states.nova.starting:service",
     "nova.objects.instance": "nova_db_states.nova.seams:instance",
     "nova.compute.api": "nova_db_states.nova.compute_api:install",
+    "nova.compute.manager": "nova_db_states.nova.watching:install",
 }
 """Module of Nova's to the function that is called once it is imported. That
 is done by ``care.imported``, which lets no failure of ours reach Nova."""

@@ -16,6 +16,7 @@ _NAMES: Final = (
     "yielded",
     "checked",
     "watched",
+    "skipped",
 )
 
 _lock: Final = threading.Lock()
@@ -30,7 +31,7 @@ def add(name: str, count: int = 1) -> None:
         ``refused``, ``observed`` (would have been refused) and ``yielded``
         (refused inside the handling of another error, so given up);
         ``checked`` for a judgement without a write; ``watched`` for a look
-        during a transfer
+        during a transfer, ``skipped`` for one that nobody answered
     :param count: how much
     """
     with _lock:
