@@ -30,6 +30,8 @@ EXIT_DOES_NOT_HOLD: Final = 1
 EXIT_CANNOT_RUN: Final = 2
 
 _PACKAGE: Final = "nova_db_states"
+_PASSES_ON: Final = "run"
+"""The command behind whose name nothing is an option of this program."""
 
 _CREDENTIALS: Final = re.compile(r"(://[^:/@\s]*:)\S*@")
 """The password in a URL. Up to the last ``@``: one that is not encoded may
@@ -97,6 +99,8 @@ class App(cliff_app.App):
     ) -> None:
         self.failure: BaseException | None = None
         self.handlers: list[logging.Handler] = []
+        # What stands after the command that starts others; None: no such.
+        self.passed_on: list[str] | None = None
         super().__init__(
             description="Guarded state changes for OpenStack Nova instances.",
             version=_version(),
@@ -162,12 +166,44 @@ class App(cliff_app.App):
         self.stderr.write(f"\nCommands: {', '.join(names)}\n")
         raise SystemExit(EXIT_CANNOT_RUN)
 
+    def run(self, argv: list[str]) -> int:
+        """Run the program.
+
+        :param argv: its arguments
+        :returns: the exit code
+        """
+        position = self._position_of_run(argv)
+        if position is not None:
+            # argparse would take --debug and the like out of these.
+            self.passed_on = argv[position + 1 :]
+            argv = argv[: position + 1]
+        result: int = super().run(argv)
+        return result
+
+    def _position_of_run(self, argv: list[str]) -> int | None:
+        """Find the command that passes all behind it on."""
+        probe = self.build_option_parser(
+            None, _version(), {"exit_on_error": False}
+        )
+        for position, word in enumerate(argv):
+            if word != _PASSES_ON:
+                continue
+            try:
+                _, rest = probe.parse_known_args(argv[:position])
+            except argparse.ArgumentError:
+                # It is what an option before it was given.
+                continue
+            return None if rest else position
+        return None
+
     def run_subcommand(self, argv: list[str]) -> int:
         """Run one command.
 
         :param argv: the command and its arguments
         :returns: the exit code
         """
+        if argv == [_PASSES_ON]:
+            argv = [*argv, *(self.passed_on or ())]
         try:
             self.command_manager.find_command(argv)
         except ValueError:

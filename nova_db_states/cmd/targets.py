@@ -22,7 +22,16 @@ from sqlalchemy import pool
 from nova_db_states import database
 from nova_db_states import exceptions
 
-__all__ = ["DB_URL_VARIABLE", "Target", "TargetError", "engine", "resolve"]
+__all__ = [
+    "DB_URL_VARIABLE",
+    "Target",
+    "TargetError",
+    "cells",
+    "engine",
+    "option",
+    "read_config",
+    "resolve",
+]
 
 LOG: Final = logging.getLogger(__name__)
 
@@ -108,7 +117,7 @@ def resolve(
                 f"the command line."
             )
         return (Target("-", database.parse_url(url)),)
-    return _cells(_read_config(config_files, config_dirs))
+    return cells(read_config(config_files, config_dirs))
 
 
 def engine(url: sa.URL) -> sa.Engine:
@@ -125,9 +134,16 @@ def engine(url: sa.URL) -> sa.Engine:
     )
 
 
-def _read_config(
+def read_config(
     config_files: Sequence[str], config_dirs: Sequence[str]
 ) -> cfg.ConfigOpts:
+    """Read configuration files of Nova's.
+
+    :param config_files: files as ``nova.conf``, later ones over earlier ones
+    :param config_dirs: folders of such files
+    :returns: with the options that lead to databases, and no others
+    :raises TargetError: a file is missing, or is none
+    """
     conf = cfg.ConfigOpts()
     for group in ("database", "api_database"):
         conf.register_opts(
@@ -164,9 +180,13 @@ def _unparsed(error: cfg.ConfigFileParseError) -> str:
     )
 
 
-def _option(conf: cfg.ConfigOpts, group: str, name: str) -> str | None:
+def option(conf: cfg.ConfigOpts, group: str, name: str) -> str | None:
     """Read an option.
 
+    :param conf: the configuration
+    :param group: of the option
+    :param name: of the option
+    :returns: its value
     :raises TargetError: it refers to an option that is not known here
     """
     try:
@@ -184,9 +204,15 @@ def _option(conf: cfg.ConfigOpts, group: str, name: str) -> str | None:
     return value
 
 
-def _cells(conf: cfg.ConfigOpts) -> tuple[Target, ...]:
-    """Read the cells, the disabled ones too: their rows are Nova's as well."""
-    api_connection = _option(conf, "api_database", "connection")
+def cells(conf: cfg.ConfigOpts) -> tuple[Target, ...]:
+    """Read the cells, the disabled ones too: their rows are Nova's as well.
+
+    :param conf: the configuration
+    :returns: as :func:`resolve` does
+    :raises TargetError: as :func:`resolve` does
+    :raises UnsupportedDatabase: as :func:`resolve` does
+    """
+    api_connection = option(conf, "api_database", "connection")
     if not api_connection:
         raise TargetError(
             "[api_database] connection is not set in these files. Add the "
@@ -195,7 +221,7 @@ def _cells(conf: cfg.ConfigOpts) -> tuple[Target, ...]:
         )
     api_url = _with_parameters(
         database.parse_url(api_connection),
-        _option(conf, "api_database", "connection_parameters"),
+        option(conf, "api_database", "connection_parameters"),
     )
     rows = _read_mappings(api_url)
     if not rows:
@@ -204,8 +230,8 @@ def _cells(conf: cfg.ConfigOpts) -> tuple[Target, ...]:
             f"nova-manage cell_v2 list_cells to see the cells, or give --db "
             f"URL for one database."
         )
-    default = _option(conf, "database", "connection")
-    parameters = _option(conf, "database", "connection_parameters")
+    default = option(conf, "database", "connection")
+    parameters = option(conf, "database", "connection_parameters")
     return tuple(_target(row, default, parameters) for row in rows)
 
 

@@ -18,7 +18,7 @@ from nova_db_states.cmd import shell
 from nova_db_states.cmd import signals
 from nova_db_states.cmd import targets
 
-__all__ = ["DbLister", "Row", "report"]
+__all__ = ["DbLister", "Row", "explained", "report"]
 
 LOG: Final = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ def report(
     :param with_traceback: whether to show where
     :returns: what was said, without passwords
     """
-    message = shell.scrubbed(_message(target, error))
+    message = explained(target, error)
     lines = [message, *getattr(error, "blockers", ())]
     LOG.error(
         "Cell %s: %s",
@@ -59,6 +59,16 @@ def report(
         exc_info=error if with_traceback else None,
     )
     return message
+
+
+def explained(target: targets.Target, error: Exception) -> str:
+    """Say what went wrong in a cell, and what to do about it.
+
+    :param target: the cell
+    :param error: what it ended with
+    :returns: a sentence without passwords
+    """
+    return shell.scrubbed(_message(target, error))
 
 
 def _message(target: targets.Target, error: Exception) -> str:
