@@ -13,12 +13,12 @@ from nova.objects import base as objects_base
 from nova.objects import instance as instance_objects
 
 from nova_db_states.nova import belief
-from tests.nova_side import servers
+from tests.nova_side import instances
 
 WINDOW = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
 
 
-class Ways(servers.Case):
+class Ways(instances.Case):
     """However an object came."""
 
     def test_created(self) -> None:
@@ -238,7 +238,7 @@ class Ways(servers.Case):
         )
 
 
-class Replicas(servers.Case):
+class Replicas(instances.Case):
     """What comes from a replica may be old, and is no belief."""
 
     def every_reader(self, made: Any) -> list[Any]:

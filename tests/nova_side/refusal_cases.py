@@ -11,13 +11,13 @@ from nova import exception
 from nova import objects
 from nova.network import model as network_model
 
-from tests.nova_side import servers
+from tests.nova_side import instances
 
 PORT = "b3c4fc4c-2f5e-4b53-9d9d-4d3b6f7f5a11"
 EXTRA = ("numa_topology", "pci_requests", "migration_context", "keypairs")
 
 
-class Refusals(servers.Case):
+class Refusals(instances.Case):
     """What a refused save leaves behind."""
 
     def refused(self, *attributes: str, **dirty: Any) -> Any:
@@ -109,7 +109,7 @@ class Refusals(servers.Case):
         self.assertEqual({"s": "1"}, after.system_metadata)
 
 
-class Elsewhere(servers.Case):
+class Elsewhere(instances.Case):
     """What a save writes to other tables than that of the servers."""
 
     def changed(self, server: Any) -> None:
@@ -219,7 +219,7 @@ class Elsewhere(servers.Case):
         self.assertEqual([PORT], self.cache(server))
 
 
-class Saves(servers.Case):
+class Saves(instances.Case):
     """Saves of all kinds."""
 
     def test_equal_and_different(self) -> None:
