@@ -339,7 +339,7 @@ def _same_action(
             edge.from_
             for edge in edges
             if edge.from_ in ahead
-            and _is_transient(edge.from_, edges)
+            and _goes_on(edge.from_, edges)
             and edge.to == write.target(edge.from_)
         )
         found.update(
@@ -347,24 +347,26 @@ def _same_action(
             for one in ahead
             if one.task_state is not None and write.target(one) == one
         )
+    if not _is_deletion(seen):
+        found = {one for one in found if not _is_deletion(one)}
     return frozenset(found)
 
 
 def _under_way(seen: State) -> Iterable[tuple[model.Transition, ...]]:
     """List the edges of each action that may be under way in a state."""
+    if seen.task_state is None:
+        return
     for name in _MAP.actions:
         edges = _edges_of(name)
-        if any(edge.to == seen for edge in edges) and _is_transient(
-            seen, edges
-        ):
+        if any(edge.to == seen for edge in edges):
             yield edges
 
 
-def _is_transient(state: State, edges: Iterable[model.Transition]) -> bool:
-    """Say whether a state is one of an action that goes on.
+def _goes_on(state: State, edges: Iterable[model.Transition]) -> bool:
+    """Say whether an action goes on in one of its states.
 
-    A delete may be in any state for a moment, since it confirms a resize
-    first; else a server without a task is idle.
+    A server without a task is idle; but a delete confirms a resize first,
+    which takes its mark away for a moment.
     """
     return state.task_state is not None or any(
         edge.action in _DELETES for edge in edges
@@ -379,7 +381,7 @@ def _edges_of(name: str) -> tuple[model.Transition, ...]:
     return tuple(
         edge
         for edge in _MAP.transitions
-        if edge.action == name and edge.from_ != notation.ABSENT
+        if edge.action == name and edge.write.event is model.Event.UPDATE
     )
 
 

@@ -1,0 +1,275 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which writes of Nova's are refused, without Nova and without a database."""
+
+from typing import Any, Final
+
+import hypothesis
+from hypothesis import strategies as st
+import pytest
+
+from nova_db_states import guards
+from nova_db_states import states
+from nova_db_states.machine import instance
+from nova_db_states.machine import model
+from nova_db_states.nova import belief
+from nova_db_states.nova import judgement
+from tests.unit import nova_facts
+
+_MAP: Final = instance.MAP
+_API: Final = "nova/compute/api.py:API."
+_ANY: Final = states.ANY
+_NONE: Final = belief.NONE
+_DELETING: Final = ("deleting", "soft-deleting")
+_UPDATES: Final = [
+    row
+    for row in nova_facts.recorded()
+    if row.event == model.Event.UPDATE and not row.refused
+]
+
+
+def _write(
+    seen: Any, to: Any, tasks: Any = None, writer: str = "", **more: Any
+) -> judgement.Write:
+    believed = _NONE if seen is None else belief.Belief(*seen)
+    named = None if tasks is None else frozenset(tasks)
+    return judgement.Write(*to, believed, named, writer, **more)
+
+
+def _admits(write: judgement.Write, *row: str | None) -> bool:
+    guard = judgement.ruling(write)
+    return guard is None or guard.admits(guards.state_text(*row))
+
+
+def _changed(from_: Any, to: Any) -> tuple[Any, Any]:
+    """Set only what is different, as a save does."""
+    return (
+        to[0] if to[0] != from_[0] else _ANY,
+        to[1] if to[1] != from_[1] else _ANY,
+    )
+
+
+@pytest.mark.parametrize("row", _UPDATES, ids=str)
+def test_what_nova_was_seen_to_write_passes(row: nova_facts.Recorded) -> None:
+    """Who believes what is there may write what Nova's own tests write."""
+    to = _changed(row.from_, row.to)
+    if to != (_ANY, _ANY):
+        assert _admits(_write(row.from_, to), *row.from_)
+
+
+@pytest.mark.parametrize(
+    "edge",
+    [
+        edge
+        for edge in _MAP.transitions
+        if edge.write.event is model.Event.UPDATE
+        and edge.action != "reset-state"
+        and (edge.from_.task_state, edge.to.task_state)
+        != ("soft-deleting", "deleting")
+        and edge.from_ != edge.to
+    ],
+    ids=str,
+)
+def test_every_edge_passes(edge: model.Transition) -> None:
+    """Each edge of the map can be written by who believes its beginning."""
+    write = _write(edge.from_, _changed(edge.from_, edge.to))
+    assert _admits(write, *edge.from_)
+
+
+@pytest.mark.parametrize("task", _DELETING)
+def test_a_late_writer_does_not_undo_a_delete(task: str) -> None:
+    """Nothing that saw no delete writes over one, whatever it saw."""
+    for edge in _MAP.transitions:
+        if edge.action == "reset-state" or edge.from_.task_state in _DELETING:
+            continue
+        if edge.to.task_state in _DELETING or edge.to.vm_state == "deleted":
+            continue
+        if edge.write.event is not model.Event.UPDATE:
+            continue
+        to = _changed(edge.from_, edge.to)
+        if to == (_ANY, _ANY):
+            continue
+        assert not _admits(
+            _write(edge.from_, to), edge.from_.vm_state, task
+        ), edge
+
+
+@hypothesis.given(
+    seen=st.sampled_from(
+        [one for one in _MAP.states if one.task_state != "deleting"]
+    ),
+    row=st.sampled_from(_MAP.states),
+    task=st.sampled_from([*states.TaskState, None]),
+)
+def test_belief_is_what_counts(seen: Any, row: Any, task: Any) -> None:
+    """A settled server is written over only by who saw it as it is."""
+    hypothesis.assume(task not in _DELETING)
+    hypothesis.assume(row.task_state is None and row != seen)
+    hypothesis.assume(seen.vm_state != "deleted")
+    assert not _admits(_write(seen, (_ANY, task)), *row)
+
+
+def test_a_delete_may_change_everything() -> None:
+    """A delete is accepted whatever its writer saw."""
+    for seen in (None, ("active", None), ("building", "spawning")):
+        write = _write(seen, (_ANY, "deleting"), writer=f"{_API}_delete")
+        assert all(_admits(write, *row) for row in _MAP.states)
+
+
+def test_a_delete_that_would_be_dropped_is_refused() -> None:
+    """A delete that saw a soft delete under way waits for its end."""
+    seen = ("active", "soft-deleting")
+    write = _write(seen, (_ANY, "deleting"), writer=f"{_API}_delete")
+    assert not _admits(write, *seen)
+    stuck = _write(
+        seen, (_ANY, "deleting"), writer=f"{_API}_delete", stuck=True
+    )
+    assert _admits(stuck, *seen)
+
+
+def test_a_soft_delete_does_not_weaken_a_delete() -> None:
+    """A soft delete of what is being deleted for good is refused."""
+    write = _write(("active", None), (_ANY, "soft-deleting"))
+    assert _admits(write, "active", None)
+    assert not _admits(write, "active", "deleting")
+
+
+def test_the_reclaim_leaves_a_restored_server() -> None:
+    """Only what is still soft-deleted, or being deleted, becomes deleted."""
+    write = _write(("soft-delete", None), ("deleted", None))
+    assert _admits(write, "soft-delete", None)
+    assert _admits(write, "soft-delete", "deleting")
+    assert not _admits(write, "soft-delete", "restoring")
+    assert not _admits(write, "active", None)
+
+
+def test_a_delete_confirms_a_resize_first() -> None:
+    """The server may be idle for a moment to who carries its delete out."""
+    write = _write(("resized", "deleting"), ("deleted", None))
+    assert _admits(write, "active", None)
+    confirm = _write(("resized", "deleting"), ("active", None))
+    assert _admits(confirm, "resized", "deleting")
+    late_revert = _write(("resized", "resize_reverting"), ("active", None))
+    assert not _admits(late_revert, "resized", "deleting")
+
+
+@pytest.mark.parametrize(
+    ("seen", "allowed"),
+    [
+        (("active", None), True),
+        (("active", "powering-off"), True),
+        (("active", "deleting"), False),
+        (("active", "rebuilding"), False),
+    ],
+    ids=str,
+)
+def test_evacuation(seen: Any, *, allowed: bool) -> None:
+    """One evacuation at a time, none over a delete, from any other task."""
+    write = _write(seen, (_ANY, "rebuilding"), writer=f"{_API}evacuate")
+    assert _admits(write, *seen) is allowed
+    assert judgement.begins(write)
+    if seen != ("active", None):
+        assert not _admits(write, "active", None)
+
+
+def test_who_is_ahead_within_an_action_may_be_written_over() -> None:
+    """Several take part in a resize; the error of one holds for all."""
+    error = _write(("active", "resize_prep"), ("error", _ANY))
+    assert _admits(error, "active", "resize_migrating")
+    assert _admits(error, "error", "resize_prep")
+    assert not _admits(error, "active", "resize_reverting")
+    assert not _admits(error, "active", None)
+    assert not _admits(error, "active", "powering-off")
+
+
+def test_an_action_is_not_begun_ahead_of_itself() -> None:
+    """The API's own writers have to find just what they saw."""
+    write = _write(
+        ("active", None), (_ANY, "rebooting"), writer=f"{_API}_soft_reboot"
+    )
+    assert _admits(write, "active", None)
+    assert not _admits(write, "active", "rebooting")
+
+
+def test_an_expectation_takes_the_vm_state_along() -> None:
+    """A suspend of a server that became error is refused."""
+    write = _write(("active", None), (_ANY, "suspending"), [None])
+    assert _admits(write, "active", None)
+    assert not _admits(write, "error", None)
+
+
+def test_reset_state_always_passes() -> None:
+    """The administrator's judgement needs no guard."""
+    write = _write(("active", "deleting"), ("active", None), resets=True)
+    assert judgement.ruling(write) is None
+
+
+def test_foreign_states_pass() -> None:
+    """A name that no Nova has is written as Nova would."""
+    for to in (("weird", None), (_ANY, "weird")):
+        write = _write(("active", None), to)
+        assert judgement.is_foreign(write) == "weird"
+        assert judgement.ruling(write) is None
+
+
+def test_rows_that_the_map_does_not_know_refuse_nothing_to_the_blind() -> None:
+    """Without a belief only a state of the map can refuse a write."""
+    write = _write(None, ("active", None))
+    assert _admits(write, "stopped", "spawning")
+    assert _admits(write, None, None)
+    assert not _admits(write, "active", "deleting")
+
+
+def test_a_host_is_not_taken_from_under_a_delete() -> None:
+    """Moving a server by itself leaves one that is being deleted alone."""
+    moves = _write(("building", "spawning"), (_ANY, _ANY), moves=True)
+    assert _admits(moves, "building", "spawning")
+    assert _admits(moves, "active", None)
+    assert not _admits(moves, "building", "deleting")
+    own = _write(("building", "deleting"), (_ANY, _ANY), moves=True)
+    assert judgement.ruling(own) is None
+    idle = _write(("active", None), (_ANY, _ANY))
+    assert judgement.ruling(idle) is None
+
+
+@pytest.mark.parametrize(
+    ("row", "allowed"),
+    [
+        (("active", "deleting"), False),
+        (("error", "deleting"), True),
+        (("active", "reboot_started"), True),
+    ],
+    ids=str,
+)
+def test_a_revert_of_whom_nothing_is_known(row: Any, *, allowed: bool) -> None:
+    """A host without the plugin may revert a delete only once it failed."""
+    assert _admits(_write(None, (_ANY, None)), *row) is allowed
+
+
+def test_destroy() -> None:
+    """What is destroyed is being deleted, was never built, or was seen so."""
+    guard = judgement.destroy_ruling(belief.Belief("soft-delete", None))
+    for row, allowed in (
+        (("soft-delete", None), True),
+        (("deleted", None), True),
+        (("active", "deleting"), True),
+        (("building", "scheduling"), True),
+        (("active", None), False),
+        (("soft-delete", "restoring"), False),
+    ):
+        assert guard.admits(guards.state_text(*row)) is allowed
+
+
+@pytest.mark.parametrize(
+    ("to", "gives_up"),
+    [
+        (("error", _ANY), True),
+        ((_ANY, None), True),
+        (("active", None), True),
+        ((_ANY, "scheduling"), False),
+        ((_ANY, _ANY), False),
+    ],
+    ids=str,
+)
+def test_giving_up(to: Any, *, gives_up: bool) -> None:
+    """An error, or the end of a task, brings nothing forward."""
+    assert judgement.is_giving_up(_write(None, to)) is gives_up
