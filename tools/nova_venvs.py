@@ -131,19 +131,11 @@ def _recipe(release: str) -> dict[str, object]:
 
 
 def _can_grow(there: dict[str, object], wanted: dict[str, object]) -> bool:
-    """Tell whether a complete virtualenv only lacks some packages."""
-    return _packages(there) <= _packages(wanted) and all(
-        there.get(key) == value
-        for key, value in wanted.items()
-        if key != "requirements"
-    )
+    """Tell whether a complete virtualenv is only asked for other packages.
 
-
-def _packages(recipe: dict[str, object]) -> set[str]:
-    listed = recipe.get("requirements")
-    return (
-        {str(each) for each in listed} if isinstance(listed, list) else set()
-    )
+    What is asked for no longer stays in it, which does no harm.
+    """
+    return {**there, "requirements": wanted["requirements"]} == wanted
 
 
 def _read(stamp: pathlib.Path) -> dict[str, object]:

@@ -3,7 +3,6 @@
 
 from collections.abc import Callable, Sequence
 import dataclasses
-from typing import Final
 
 from tests.conformance import allowed
 from tests.conformance import baseline
@@ -12,9 +11,6 @@ from tests.conformance import proof
 from tests.conformance import results
 from tests.conformance import running
 from tests.conformance import suites
-
-_MAX_AGAIN: Final = 40
-"""How many tests are run again; so many different ones are no accident."""
 
 Tell = Callable[[str], None]
 
@@ -127,7 +123,7 @@ def _again(
     :returns: the ids of tests that then did not differ
     """
     ids_then = comparison.differing(without.results, with_it.results)
-    if len(ids_then) > _MAX_AGAIN:
+    if len(ids_then) > baseline.MAX_AGAIN:
         return set()
     same: set[str] = set()
     plain = dataclasses.replace(cell.way, mode="")

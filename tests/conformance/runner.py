@@ -105,6 +105,13 @@ def _asked(arguments: Sequence[str] | None) -> argparse.Namespace:
         help="leave what the processes wrote there",
     )
     parser.add_argument(
+        "--checkout",
+        type=pathlib.Path,
+        default=nova_venvs.ROOT,
+        metavar="FOLDER",
+        help="take the plugin from another checkout of this project",
+    )
+    parser.add_argument(
         "--baseline-only",
         action="store_true",
         help="run without the plugin only, to have the results later",
@@ -144,9 +151,10 @@ def _outcomes(
             if database not in suite.databases:
                 continue
             way, version = ways[database]
-            cell = plan.Cell(
-                release, suite, dataclasses.replace(way, mode=mode), version
+            way = dataclasses.replace(
+                way, mode=mode, checkout=asked.checkout.resolve()
             )
+            cell = plan.Cell(release, suite, way, version)
             keep = asked.keep / cell.name if asked.keep else None
             with running.tree(release, keep) as tree:
                 outcome = plan.carry_out(

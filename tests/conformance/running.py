@@ -43,6 +43,7 @@ class Way:
     """In which way tests are run.
 
     :ivar mode: the plugin's mode, or nothing for Nova without it
+    :ivar checkout: of this project, to take the plugin from
     :ivar mariadb_url: a server for the main database, without a database;
         nothing for SQLite
     """
@@ -50,14 +51,26 @@ class Way:
     mode: str = ""
     mariadb_url: str = ""
     concurrency: int = 2
+    checkout: pathlib.Path = nova_venvs.ROOT
 
-    def environment(self) -> dict[str, str]:
-        """Give what the processes are told of it."""
+    def environment(self, folder: pathlib.Path) -> dict[str, str]:
+        """Give what the processes are told of it.
+
+        :param folder: for what they are to find on their path
+        """
         if not self.mode and not self.mariadb_url:
             return {}
         variables = {"PYTHONPATH": str(INSIDE)}
         if self.mode:
-            variables |= {PLUGIN_VARIABLE: "1", MODE_VARIABLE: self.mode}
+            # A link, as the rest of the checkout is not to be importable.
+            folder.mkdir()
+            package = "nova_db_states"
+            (folder / package).symlink_to(self.checkout / package)
+            variables = {
+                "PYTHONPATH": f"{INSIDE}{os.pathsep}{folder}",
+                PLUGIN_VARIABLE: "1",
+                MODE_VARIABLE: self.mode,
+            }
         if self.mariadb_url:
             variables[MARIADB_VARIABLE] = self.mariadb_url
         return variables
@@ -176,7 +189,7 @@ class Tree:
             )
 
     def _environment(self, way: Way, reports: pathlib.Path) -> dict[str, str]:
-        extra = way.environment()
+        extra = way.environment(self.new("plugin"))
         path = [*filter(None, [extra.get("PYTHONPATH")]), str(self.source)]
         kept = ("PATH", "HOME", "LANG", "TMPDIR", "TZ")
         return {
