@@ -113,11 +113,15 @@ def become(words: list[str], environ: Mapping[str, str]) -> NoReturn:
     :raises OSError: it cannot be executed
     """
     # Python ignores these for itself, and what is ignored stays so.
-    for name in ("SIGPIPE", "SIGXFSZ"):
-        number = getattr(signal, name, None)
-        if number is not None:
-            signal.signal(number, signal.SIG_DFL)
-    os.execvpe(words[0], words, environ)  # noqa: S606 - that is what it is for
+    before = {
+        number: signal.signal(number, signal.SIG_DFL)
+        for number in (signal.SIGPIPE, signal.SIGXFSZ)
+    }
+    try:
+        os.execvpe(words[0], words, environ)  # noqa: S606 - what it is for
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _refuse_blind(path: str) -> None:
