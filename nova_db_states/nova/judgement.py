@@ -22,7 +22,6 @@ database judges that set inside the ``UPDATE``.
    delete out would not find the server any more.
 """
 
-from collections.abc import Iterable
 import dataclasses
 import functools
 from typing import Any, Final
@@ -35,6 +34,7 @@ from nova_db_states.machine import model
 from nova_db_states.machine import notation
 from nova_db_states.machine import queries
 from nova_db_states.nova import belief
+from nova_db_states.nova import participants
 
 __all__ = [
     "Write",
@@ -174,7 +174,9 @@ def destroy_ruling(seen: belief.Belief) -> guards.Guard:
         (
             one
             for one in _MAP.states
-            if one != mine and one not in _DESTROYED and not _is_deletion(one)
+            if one != mine
+            and one not in _DESTROYED
+            and not participants.is_deletion(one)
         ),
         negated=True,
     )
@@ -190,7 +192,9 @@ def allowed_from(write: Write) -> frozenset[State]:
     others: frozenset[State] = frozenset()
     if not write.writer.startswith(_API):
         # The API begins actions; who works on one may find it ahead of him.
-        others = _same_action(seen, write.vm_state, write.task_state)
+        others = participants.same_action(
+            seen, write.vm_state, write.task_state
+        )
     if write.tasks is None:
         mine = frozenset({seen})
     else:
@@ -229,7 +233,7 @@ def _is_the_delete(write: Write, before: State) -> bool:
     given up could not be deleted again.
     """
     if write.seen.pair is not None:
-        return _is_deletion(State(*write.seen.pair))
+        return participants.is_deletion(State(*write.seen.pair))
     if write.tasks is not None:
         return before.task_state in write.tasks
     return (
@@ -265,21 +269,20 @@ def _passes(write: Write, before: State) -> bool:
         return (
             before == seen
             or before.task_state in atlas.DELETING
-            or before in _same_action(seen, _DELETED, write.task_state)
+            or before
+            in participants.same_action(seen, _DELETED, write.task_state)
         )
     return True
 
 
 def _settled_host(write: Write) -> guards.Guard | None:
-    under_delete = [one for one in _MAP.states if _is_deletion(one)]
+    under_delete = [
+        one for one in _MAP.states if participants.is_deletion(one)
+    ]
     seen = write.seen.pair
-    if seen is not None and _is_deletion(State(*seen)):
+    if seen is not None and participants.is_deletion(State(*seen)):
         return None
     return guards.on_states(under_delete, negated=True)
-
-
-def _is_deletion(state: State) -> bool:
-    return state.task_state in atlas.DELETING or state.vm_state == _DELETED
 
 
 _KNOWN: Final = frozenset(_MAP.states)
@@ -317,87 +320,3 @@ def _claims(writer: str) -> tuple[model.Transition, ...] | None:
     if not writer.startswith(_API):
         return None
     return tuple(edge for edge in _MAP.transitions if edge.nova == writer)
-
-
-@functools.cache
-def _same_action(
-    seen: State, vm_state: Any, task_state: Any
-) -> frozenset[State]:
-    """List the states of the action under way that may be written over.
-
-    :param seen: what the writer believes
-    :param vm_state: what he sets, or ``ANY``
-    :param task_state: what he sets, or ``ANY``
-    :returns: states that the action under way leads to from there, and from
-        which it leads to what is written
-    """
-    write = Write(vm_state, task_state)
-    found: set[State] = set()
-    for edges in _under_way(seen):
-        ahead = _ahead(seen, edges)
-        found.update(
-            edge.from_
-            for edge in edges
-            if edge.from_ in ahead
-            and _goes_on(edge.from_, edges)
-            and edge.to == write.target(edge.from_)
-        )
-        found.update(
-            one
-            for one in ahead
-            if one.task_state is not None and write.target(one) == one
-        )
-    if not _is_deletion(seen):
-        found = {one for one in found if not _is_deletion(one)}
-    return frozenset(found)
-
-
-def _under_way(seen: State) -> Iterable[tuple[model.Transition, ...]]:
-    """List the edges of each action that may be under way in a state."""
-    if seen.task_state is None:
-        return
-    for name in _MAP.actions:
-        edges = _edges_of(name)
-        if any(edge.to == seen for edge in edges):
-            yield edges
-
-
-def _goes_on(state: State, edges: Iterable[model.Transition]) -> bool:
-    """Say whether an action goes on in one of its states.
-
-    A server without a task is idle; but a delete confirms a resize first,
-    which takes its mark away for a moment.
-    """
-    return state.task_state is not None or any(
-        edge.action in _DELETES for edge in edges
-    )
-
-
-_DELETES: Final = frozenset({"delete", "soft_delete"})
-
-
-@functools.cache
-def _edges_of(name: str) -> tuple[model.Transition, ...]:
-    return tuple(
-        edge
-        for edge in _MAP.transitions
-        if edge.action == name and edge.write.event is model.Event.UPDATE
-    )
-
-
-def _ahead(
-    seen: State, edges: tuple[model.Transition, ...]
-) -> frozenset[State]:
-    """List where some edges lead from a state, in any number of steps."""
-    found = {seen}
-    new = [seen]
-    while new:
-        at = new.pop()
-        for edge in edges:
-            if edge.from_ == at and edge.to not in found:
-                found.add(edge.to)
-                # Without a task the action is over, and what it could do
-                # next is to begin anew.
-                if edge.to.task_state is not None:
-                    new.append(edge.to)
-    return frozenset(found - {seen})

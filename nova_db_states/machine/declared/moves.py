@@ -112,6 +112,14 @@ RESIZE: Final = model.Action(
                     at_most_s=model.MOMENT_S,
                     releases=releases,
                 ),
+                model.fails(
+                    "active|stopped / NULL -> error / =",
+                    f"{_MANAGER}.{function}",
+                    via=names.ROLLBACK,
+                    when="no other host took it, and the conductor, which "
+                    "was asked to try them, has taken the task away already",
+                    releases=releases,
+                ),
             )
         ),
         model.fails(
