@@ -12,13 +12,21 @@ import wrapt
 __all__ = ["HOOKS", "activate"]
 
 _HOOKS: Final = {
-    "nova.config": "nova_db_states.nova.starting:config",
-    "nova.service": "nova_db_states.nova.starting:service",
-    "nova.objects.instance": "nova_db_states.nova.seams:instance",
-    "nova.compute.api": "nova_db_states.nova.compute_api:install",
-    "nova.compute.manager": "nova_db_states.nova.watching:install",
+    "nova.config": ("nova_db_states.nova.starting:config",),
+    "nova.service": ("nova_db_states.nova.starting:service",),
+    "nova.objects.instance": ("nova_db_states.nova.seams:instance",),
+    "nova.compute.api": ("nova_db_states.nova.compute_api:install",),
+    "nova.compute.manager": (
+        "nova_db_states.nova.watching:install",
+        "nova_db_states.nova.handlers:manager",
+        "nova_db_states.nova.startup:install",
+    ),
+    "nova.compute.resource_tracker": (
+        "nova_db_states.nova.handlers:resource_tracker",
+    ),
+    "nova.scheduler.utils": ("nova_db_states.nova.handlers:scheduler_utils",),
 }
-"""Module of Nova's to the function that is called once it is imported. That
+"""Module of Nova's to the functions that are called once it is imported. That
 is done by ``care.imported``, which lets no failure of ours reach Nova."""
 
 HOOKS: Final = _HOOKS

@@ -53,12 +53,13 @@ def imported(module: ModuleType) -> None:
     :raises UnsupportedNova: see :func:`settle`
     """
     settings.register()
-    try:
-        pkgutil.resolve_name(activation.HOOKS[module.__name__])(module)
-    except UnsupportedNova:
-        raise
-    except Exception as error:  # noqa: BLE001 - of imports, of anything
-        _failed(error)
+    for function in activation.HOOKS[module.__name__]:
+        try:
+            pkgutil.resolve_name(function)(module)
+        except UnsupportedNova:
+            raise
+        except Exception as error:  # noqa: BLE001 - of imports, of anything
+            _failed(error)
 
 
 def careful(install: Hook) -> Hook:

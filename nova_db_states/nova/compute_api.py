@@ -9,6 +9,8 @@ tasks of nova-compute, nova-conductor) goes on seeing Nova's own exception.
 """
 
 from collections.abc import Callable, Iterator, Mapping
+import contextlib
+import contextvars
 import functools
 import inspect
 import sys
@@ -16,10 +18,14 @@ from types import FrameType
 from types import ModuleType
 from typing import Any, Final
 
+from oslo_log import log
+
 from nova_db_states.nova import care
 from nova_db_states.nova import settings
 
-__all__ = ["install"]
+__all__ = ["install", "passing_over"]
+
+LOG: Final = log.getLogger(__name__)
 
 _CONTROLLERS: Final = "nova.api."
 _HELPERS: Final = "nova.api.openstack.common"
@@ -29,6 +35,23 @@ _DIRECT: Final = {"force_delete": "forceDelete", "soft_delete": "delete"}
 what the user calls them. That of forceDelete knows none, and that of delete
 makes a hard delete of a soft delete that raised it, since it means there that
 the server never ran."""
+
+_passed_over: Final[contextvars.ContextVar[bool]] = contextvars.ContextVar(
+    "nova_db_states_passed_over", default=False
+)
+
+
+@contextlib.contextmanager
+def passing_over() -> Iterator[None]:
+    """Let methods whose claim is lost return in a block, and raise nothing.
+
+    For callers that have a list of servers and no handler for each.
+    """
+    token = _passed_over.set(True)
+    try:
+        yield
+    finally:
+        _passed_over.reset(token)
 
 
 @care.careful
@@ -67,9 +90,12 @@ def _telling(
             return theirs(*args, **kwargs)
         except lost as error:
             plain = settings.is_off() or settings.observes()
+            if _passed_over.get() and not plain:
+                LOG.info("Passed over by %s: %s", name, error)
+                return None
             if plain or not _is_for_user(sys._getframe(1)):
                 raise
-            _refuse(module.exception, name, error)
+            raise _refusal(module.exception, name, error) from error
 
     return method
 
@@ -88,15 +114,15 @@ def _is_for_user(frame: FrameType | None) -> bool:
     return False
 
 
-def _refuse(nova_exception: Any, method: str, error: Any) -> None:
-    """Raise what becomes a 409.
+def _refusal(nova_exception: Any, method: str, error: Any) -> Exception:
+    """Make what becomes a 409.
 
-    :raises InstanceInvalidState: of Nova
-    :raises HTTPConflict: of webob, where the controller needs that
+    :returns: Nova's ``InstanceInvalidState``, or webob's ``HTTPConflict``
+        where the controller needs that
     """
     attr, state = _state_now(error.kwargs.get("actual") or {})
     instance_uuid = error.kwargs.get("instance_uuid")
-    invalid = nova_exception.InstanceInvalidState(
+    invalid: Exception = nova_exception.InstanceInvalidState(
         attr=attr,
         instance_uuid=instance_uuid,
         state=state,
@@ -104,10 +130,13 @@ def _refuse(nova_exception: Any, method: str, error: Any) -> None:
     )
     helpers = sys.modules.get(_HELPERS)
     if method in _DIRECT and helpers is not None:
-        helpers.raise_http_conflict_for_instance_invalid_state(
-            invalid, _DIRECT[method], instance_uuid
-        )
-    raise invalid from error
+        try:
+            helpers.raise_http_conflict_for_instance_invalid_state(
+                invalid, _DIRECT[method], instance_uuid
+            )
+        except Exception as conflict:  # noqa: BLE001 - it is raised by us
+            return conflict
+    return invalid
 
 
 def _state_now(actual: Mapping[str, Any]) -> tuple[str, str | None]:
