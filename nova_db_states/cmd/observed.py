@@ -213,12 +213,14 @@ def _read(line: str) -> tuple[Mapping[str, Any], str | None]:
 
     :raises ValueError: it is cut off, or otherwise none
     """
-    text = line.strip()
-    if text.startswith("{"):
+    before, _, after = line.partition(MARK)
+    decoder = json.JSONDecoder()
+    if "{" in before:
+        # In front of it there may be what syslog or journald writes.
         with contextlib.suppress(ValueError):
-            return _read_wrapped(json.loads(text))
-    before, _, after = text.partition(MARK)
-    facts: Any = json.JSONDecoder().raw_decode(after)[0]
+            record = decoder.raw_decode(line[before.index("{") :])[0]
+            return _read_wrapped(record, before)
+    facts: Any = decoder.raw_decode(after)[0]
     if not isinstance(facts, dict):
         raise TypeError(facts)
     found = _TIME.search(before)
@@ -226,16 +228,21 @@ def _read(line: str) -> tuple[Mapping[str, Any], str | None]:
 
 
 def _read_wrapped(
-    record: Mapping[str, Any],
+    record: Mapping[str, Any], before: str
 ) -> tuple[Mapping[str, Any], str | None]:
-    """Read a line of JSON, which has the message as one of its values."""
+    """Read a line of JSON, which has the message as one of its values.
+
+    :param record: the line
+    :param before: what stands in front of the message
+    :raises ValueError: the message is cut off, or is not among the values
+    """
     for value in record.values():
         if isinstance(value, str) and MARK in value:
             facts, when = _read(value)
             times = [record.get(key) for key in _TIME_KEYS]
             known = [one for one in times if isinstance(one, str)]
             return facts, when or next(iter(known), None)
-    raise ValueError(record)
+    raise ValueError(before)
 
 
 def _state(pair: Any) -> str:

@@ -261,8 +261,7 @@ def test_next_to_nothing_is_imported(start: Start) -> None:
         [
             sys.executable,
             "-c",
-            "import importlib.util, sys, wrapt; "
-            "print('\\n'.join(sys.modules))",
+            "import importlib.util, sys, wrapt; print(*sys.modules)",
         ],
         capture_output=True,
         text=True,
