@@ -104,6 +104,8 @@ def guarded(db: Any, exception: Any) -> Callable[..., Any]:
             return theirs(context, instance_uuid, constraint, hard_delete)
         hint = hints.current(instance_uuid)
         guard = judgement.destroy_ruling(hint.seen if hint else belief.NONE)
+        if guard is None:
+            return theirs(context, instance_uuid, constraint, hard_delete)
         counters.add("guarded")
         if settings.observes():
             row = now(context, instance_uuid)

@@ -160,16 +160,19 @@ def ruling(write: Write) -> guards.Guard | None:
     )
 
 
-def destroy_ruling(seen: belief.Belief) -> guards.Guard:
+def destroy_ruling(seen: belief.Belief) -> guards.Guard | None:
     """Decide what the row must be to be marked as deleted.
 
     What the writer believes is there, what is being deleted, and what the map
     destroys: a server that was never built on any host.
 
     :param seen: what the writer last saw
-    :returns: a guard on both states
+    :returns: a guard on both states; ``None`` where nothing is known of what
+        the writer saw, since a delete is not refused for want of that
     """
-    mine = State(*seen.pair) if seen.pair else None
+    if seen.pair is None:
+        return None
+    mine = State(*seen.pair)
     return guards.on_states(
         (
             one

@@ -250,7 +250,9 @@ def test_a_revert_of_whom_nothing_is_known(row: Any, *, allowed: bool) -> None:
 
 def test_destroy() -> None:
     """What is destroyed is being deleted, was never built, or was seen so."""
+    assert judgement.destroy_ruling(_NONE) is None
     guard = judgement.destroy_ruling(belief.Belief("soft-delete", None))
+    assert guard is not None
     for row, allowed in (
         (("soft-delete", None), True),
         (("deleted", None), True),
