@@ -22,7 +22,7 @@ LOG: Final = logging.getLogger(__name__)
 EXIT_UNEXPECTED: Final = 255
 """As oslo.upgradecheck has it."""
 
-_WIDTH: Final = 46
+_WIDTH: Final = 44
 
 
 class Status(lister.Lister):
