@@ -1,113 +1,229 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Servers in Nova's database, objects of them, and a second writer."""
+"""Servers with networks, and a delete that comes at any point of an action."""
 
+from collections.abc import Callable
+import contextlib
+import itertools
+import threading
 from typing import Any
 
-from nova import context as nova_context
-from nova import exception
-from nova import objects
-from nova import test
+from nova import conf
+from nova import utils
+from nova.compute import manager as compute_manager
 from nova.db.main import api as main_db
-from nova.tests.unit import fake_flavor
-import sqlalchemy as sa
+from nova.tests import fixtures as nova_fixtures
 
-from nova_db_states.nova import belief
+from tests.nova_side import base
+from tests.nova_side import queued
+
+_PLACE = frozenset({"vm_state", "task_state", "host", "node"})
+_MOST_WRITES = 40
+_BUILD_TIMEOUT_S = 60
 
 
-class Case(test.TestCase):
-    """A server in the database, and a second writer."""
+class Builds:
+    """Builds under way: nova-compute runs them in threads of their own."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._running: list[str] = []
+
+    def install(self, case: Any) -> None:
+        """Follow them until a test ends."""
+        cls = compute_manager.ComputeManager
+        begin = cls.build_and_run_instance
+        build = cls._do_build_and_run_instance
+
+        def begun(
+            manager: Any, context: Any, instance: Any, **more: Any
+        ) -> Any:
+            self._running.append(instance.uuid)
+            return begin(manager, context, instance=instance, **more)
+
+        def built(
+            manager: Any, context: Any, instance: Any, *more: Any
+        ) -> Any:
+            try:
+                return build(manager, context, instance, *more)
+            finally:
+                with self._changed:
+                    self._running.remove(instance.uuid)
+                    self._changed.notify_all()
+
+        case.replace(cls, "build_and_run_instance", begun)
+        case.replace(cls, "_do_build_and_run_instance", built)
+
+    def wait(self) -> bool:
+        """Wait until none is under way; say whether there was one."""
+        mine = set(self._running)
+        with self._changed:
+            ended = self._changed.wait_for(
+                lambda: not self._running, _BUILD_TIMEOUT_S
+            )
+        assert ended, "a build does not end"
+        for uuid in mine:
+            # What follows a build is done before its lock is given back.
+            utils.synchronized(uuid)(lambda: None)()
+        return bool(mine)
+
+
+class Servers(queued.Queued):
+    """Scenarios with one host, or with more."""
+
+    hosts = ("host1",)
 
     def setUp(self) -> None:
-        """Make nothing yet."""
+        """Follow builds and writes."""
         super().setUp()
-        self.admin = nova_context.get_admin_context()
+        self.cinder = self.useFixture(nova_fixtures.CinderFixture(self))
+        self.builds = Builds()
+        self.builds.install(self)
+        self._armed: dict[str, Any] | None = None
+        self._watch_writes()
 
-    def made(
-        self, vm_state: str | None = "active", task_state: str | None = None
-    ) -> Any:
-        """Create a server through the object, which is given."""
-        server = objects.Instance(
-            self.admin,
-            project_id="project",
-            user_id="user",
-            vm_state=vm_state,
-            task_state=task_state,
-            host="host1",
-            node="node1",
-            compute_id=1,
-            instance_type_id=1,
-            metadata={"m": "1"},
-            system_metadata={"s": "1"},
-            flavor=fake_flavor.fake_flavor_obj(self.admin),
-        )
-        server.create()
-        return server
+    # Boot, settle, delete
 
-    def read(self, server: Any, *attributes: str, **kwargs: Any) -> Any:
-        """Read a server into an object of its own."""
-        return objects.Instance.get_by_uuid(
-            self.admin, server.uuid, expected_attrs=[*attributes], **kwargs
-        )
+    def request(self, **more: Any) -> str:
+        """Ask for a server, and deliver nothing."""
+        networks = [{"uuid": self.neutron.network_1["id"]}]
+        body = self._build_server(networks=networks) | more
+        return str(self.admin_api.post_server({"server": body})["id"])
 
-    def other(self, server: Any, **values: Any) -> None:
-        """Let somebody else have changed the row, whatever it was."""
-        with main_db.get_context_manager(self.admin).writer.using(
-            self.admin
-        ) as session:
-            session.execute(
-                sa.text(
-                    "UPDATE instances SET "
-                    + ", ".join(f"{name} = :{name}" for name in values)
-                    + " WHERE uuid = :uuid"
-                ),
-                {**values, "uuid": server.uuid},
-            )
+    def boot(self, host: str = "host1", **wanted: Any) -> str:
+        """Boot a server, wait for it and give its UUID."""
+        del host
+        uuid = self.request(**wanted)
+        self.settle()
+        self.assertEqual(("active", None), self.states(uuid))
+        return uuid
 
-    def row(self, server: Any) -> tuple[str | None, str | None]:
-        """Give the states that the database has."""
-        with main_db.get_context_manager(self.admin).writer.using(
-            self.admin
-        ) as session:
-            found = session.execute(
-                sa.text(
-                    "SELECT vm_state, task_state FROM instances "
-                    "WHERE uuid = :uuid"
-                ),
-                {"uuid": server.uuid},
-            ).one()
-        return found[0], found[1]
+    def settle(self) -> None:
+        """Deliver and wait until nothing is under way."""
+        while True:
+            self.casts.deliver()
+            if not self.builds.wait() and not self.casts.waiting:
+                return
 
-    def kept_elsewhere(self, server: Any) -> dict[str, Any]:
-        """Give what ``instance_extra`` has of a server."""
-        with main_db.get_context_manager(self.admin).writer.using(
-            self.admin
-        ) as session:
-            found = session.execute(
-                sa.text(
-                    "SELECT * FROM instance_extra WHERE instance_uuid = :uuid"
-                ),
-                {"uuid": server.uuid},
-            ).one()
-        return dict(found._mapping)
+    def act(self, uuid: str, action: str, value: Any = None) -> int:
+        """Ask for an action and let it be carried out; the HTTP status."""
+        status = self.ask(uuid, action, value)
+        self.settle()
+        return status
 
-    def seen(self, server: Any) -> tuple[str | None, str | None] | None:
-        """Say what an object believes."""
-        return belief.of(server).pair
+    def assert_gone(self, uuid: str) -> None:
+        """Assert that a server ends deleted, and that nothing leaks."""
+        self.settle()
+        super().assert_gone(uuid)
+        self.assert_no_leaks(uuid)
 
-    def assert_refused(self, server: Any, **expected: Any) -> Exception:
-        """Assert that a save is refused; give the refusal."""
-        refusal: Exception = self.assertRaises(
-            exception.UnexpectedTaskStateError, server.save, **expected
-        )
-        return refusal
+    def assert_no_leaks(self, uuid: str) -> None:
+        """Assert that no host, network or volume holds anything for it."""
+        for host, compute in self.computes.items():
+            tracker = compute.manager.rt
+            self.assertNotIn(uuid, tracker.tracked_instances, f"LEAK: {host}")
+            for node in tracker.compute_nodes.values():
+                self.assertEqual(
+                    (0, conf.CONF.reserved_host_memory_mb),
+                    (node.vcpus_used, node.memory_mb_used),
+                    f"LEAK: vcpus and memory of {host}",
+                )
+        ports = self.neutron.list_ports(is_admin=True, device_id=uuid)["ports"]
+        self.assertEqual([], ports, "LEAK: ports")
+        volumes = list(self.cinder.volume_ids_for_instance(uuid))
+        self.assertEqual([], volumes, "LEAK: volumes")
 
-    def assert_stale(self, server: Any) -> None:
-        """Assert that an object's save is compared with what it saw.
+    # A delete at the n-th write
 
-        The row has meanwhile gone on to where the map, asked alone, would let
-        this write happen.
+    def _watch_writes(self) -> None:
+        theirs = main_db.instance_update_and_get_original
+
+        def update(
+            context: Any, uuid: str, values: Any, *args: Any, **kw: Any
+        ) -> Any:
+            armed = self._armed
+            if armed and not _PLACE.isdisjoint(values):
+                armed["left"] -= 1
+                if armed["left"] == 0:
+                    self._armed = None
+                    armed["at"] = {
+                        name: values[name] for name in _PLACE & set(values)
+                    }
+                    armed["do"](uuid)
+            return theirs(context, uuid, values, *args, **kw)
+
+        self.replace(main_db, "instance_update_and_get_original", update)
+
+    @contextlib.contextmanager
+    def armed(self, number: int, do: Callable[[str], Any]) -> Any:
+        """Let something be done before the n-th write of states or host.
+
+        :param number: from 1
+        :param do: called with the server's UUID
+        :returns: yields a dict that gets ``at``: what was about to be written
         """
-        self.other(server, vm_state="stopped", task_state=None)
-        server.task_state = "rebuilding"
-        self.assert_refused(server)
-        self.assertEqual(("stopped", None), self.row(server))
+        self._armed = armed = {"left": number, "do": do}
+        try:
+            yield armed
+        finally:
+            self._armed = None
+
+    def delete_at_every_write(
+        self,
+        act: Callable[[str], Any],
+        prepare: Callable[[], str] | None = None,
+    ) -> list[dict[str, Any]]:
+        """Carry out an action again and again, and delete within it.
+
+        First the delete comes before the action's first write of a state or
+        a host, then before its second, and so on until there are no more.
+
+        :param act: carries out the action; given the UUID, and what it
+            returns is of no matter
+        :param prepare: makes a server; a plain boot where it is left out
+        :returns: what was about to be written each time
+        """
+        found: list[dict[str, Any]] = []
+        for number in itertools.count(1):
+            self.assertLess(number, _MOST_WRITES)
+            uuid = (prepare or self.boot)()
+            # What the preparation waits for may not come to pass.
+            self.points.clear()
+            with self.armed(number, self.delete) as armed:
+                act(uuid)
+                self.settle()
+            if "at" not in armed:
+                self.delete(uuid)
+                self.assert_gone(uuid)
+                return found
+            found.append(armed["at"])
+            try:
+                self.assert_gone(uuid)
+            except Exception as error:
+                raise AssertionError(
+                    f"delete before write {number}, {armed['at']}: {error}"
+                ) from error
+        raise AssertionError
+
+    def fail_under_delete(
+        self,
+        act: Callable[[str], Any],
+        target: Any,
+        name: str,
+        prepare: Callable[[], str] | None = None,
+    ) -> None:
+        """Let a delete come, and then a function of an action fail.
+
+        :param act: carries out the action
+        :param target: what has the function
+        :param name: the function
+        :param prepare: makes a server
+        """
+        uuid = (prepare or self.boot)()
+
+        def fail(*args: Any, **kwargs: Any) -> None:
+            base.elsewhere(self.delete, uuid)
+            raise ValueError("it fails")
+
+        self.when(target, name, fail)
+        act(uuid)
+        self.assert_gone(uuid)
