@@ -13,13 +13,16 @@ import sys
 import threading
 from typing import Any
 
+# The first of Nova that is imported: it decides what threads are, and what
+# is imported before it goes on to keep things apart by another kind.
+from nova.tests.functional import integrated_helpers  # isort: skip
+
 from nova import conf
 from nova import context as nova_context
 from nova import objects
 from nova import test
 from nova.compute import task_states
 from nova.db.main import api as main_db
-from nova.tests.functional import integrated_helpers
 import sqlalchemy as sa
 
 from tests.nova_side import history
