@@ -12,7 +12,8 @@ database judges that set inside the ``UPDATE``.
    rule, so that only what is being deleted is marked as deleted.
 3. Everybody else may change what he believes is there, and the states that
    his own action leads to from there, since an action has several
-   participants with an object each, and one of them may be ahead.
+   participants with an object each, and one of them may be ahead. Nova's API
+   begins actions only where the map does.
 4. An expectation of Nova's own holds as it stands; the belief about
    ``vm_state``, which none of them mentions, is added to it.
 5. Without a belief the map decides alone: refused is what no action does.
@@ -41,6 +42,7 @@ __all__ = [
     "allowed_from",
     "begins",
     "destroy_ruling",
+    "explained",
     "is_foreign",
     "is_giving_up",
     "ruling",
@@ -160,6 +162,20 @@ def ruling(write: Write) -> guards.Guard | None:
     )
 
 
+def explained(write: Write, guard: guards.Guard) -> guards.Guard:
+    """Say what a guard wanted, for whom it refused.
+
+    :param write: the write
+    :param guard: of :func:`ruling`
+    :returns: the guard; for one that nothing can satisfy, the states that
+        the write can be made from by who sees one of them
+    """
+    if guard is not NOWHERE:
+        return guard
+    blind = dataclasses.replace(write, seen=belief.NONE)
+    return guards.on_states(one for one in _MAP.states if _may(blind, one))
+
+
 def destroy_ruling(seen: belief.Belief) -> guards.Guard | None:
     """Decide what the row must be to be marked as deleted.
 
@@ -209,15 +225,22 @@ def allowed_from(write: Write) -> frozenset[State]:
 
 
 def _may(write: Write, before: State) -> bool:
-    """Say whether the map lets a write change a row in some state."""
+    """Say whether a write may change a row in some state at all.
+
+    Who knows what is there may do with it what no map foresees, as drivers
+    and tests do; but he does not begin what cannot be begun there, and does
+    not take a delete away.
+    """
     if before not in _KNOWN:
         return True
     after = write.target(before)
-    claims = _claims(write.writer)
-    if claims is not None and any(edge.to == after for edge in claims):
+    claims = _claims(write.writer) or ()
+    if any(edge.to == after for edge in claims):
         return any(
             edge.from_ == before and edge.to == after for edge in claims
         )
+    if write.seen.pair is not None and not participants.is_deletion(before):
+        return True
     return (
         after == before
         or after in _reached(before)

@@ -171,6 +171,27 @@ def test_evacuation(seen: Any, *, allowed: bool) -> None:
         assert not _admits(write, "active", None)
 
 
+def test_who_sees_what_is_there_may_do_with_it_what_no_map_foresees() -> None:
+    """Only who begins an action, or ends a delete, needs an edge for it."""
+    write = _write(("active", None), ("shelved_offloaded", "unshelving"))
+    assert _admits(write, "active", None)
+    assert not _admits(write, "shelved_offloaded", None)
+    out = _write(("active", "deleting"), ("active", "rebooting"))
+    assert not _admits(out, "active", "deleting")
+
+
+def test_what_would_have_been_right_is_told() -> None:
+    """A refusal that nothing could prevent names where one may begin."""
+    write = _write(
+        ("active", "deleting"), (_ANY, "rebuilding"), writer=f"{_API}evacuate"
+    )
+    guard = judgement.ruling(write)
+    assert guard is judgement.NOWHERE
+    told = judgement.explained(write, guard)
+    assert told.admits("active/powering-off")
+    assert not told.admits("active/deleting")
+
+
 def test_who_is_ahead_within_an_action_may_be_written_over() -> None:
     """Several take part in a resize; the error of one holds for all."""
     error = _write(("active", "resize_prep"), ("error", _ANY))
