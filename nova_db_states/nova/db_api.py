@@ -8,7 +8,6 @@ judges it in the one ``UPDATE`` that also writes.
 
 from collections.abc import Callable, Mapping
 import copy
-import dataclasses
 import functools
 from typing import Any, Final
 
@@ -26,7 +25,7 @@ from nova_db_states.nova import conflicts
 from nova_db_states.nova import counters
 from nova_db_states.nova import destroying
 from nova_db_states.nova import hints
-from nova_db_states.nova import judgement
+from nova_db_states.nova import pairs
 from nova_db_states.nova import rows
 from nova_db_states.nova import settings
 
@@ -105,7 +104,7 @@ class Seam:
     def _update(
         self,
         context: Any,
-        _nested: bool,  # noqa: FBT001 - passed on by Nova's decorators
+        nested: bool,  # noqa: FBT001 - passed on by Nova's decorators
         instance_uuid: str,
         values: Mapping[str, Any],
         expected: Mapping[str, Any] | None = None,
@@ -117,7 +116,9 @@ class Seam:
             return self._db._instance_update(
                 context, instance_uuid, values, expected
             )
-        return self._attached(context, request, None)[1]
+        if nested:
+            return self._attached(context, request, None)[1]
+        return self._written(context, request)
 
     def _update_and_get(  # noqa: PLR0917 - Nova's own
         self,
@@ -143,35 +144,75 @@ class Seam:
             if columns_to_join is None
             else columns_to_join
         )
-        if (
-            not nested
-            and not request.separate
-            and rows.PLAIN.issuperset(joins)
-        ):
+        if not nested and rows.PLAIN.issuperset(joins):
             done = self._detached(context, request, joins)
             if done is not None:
                 return done
-            # The change is made, and reading it is left to the ORM.
-            request = dataclasses.replace(
-                request, values={}, added=None, named=()
-            )
         return self._attached(context, request, joins)
+
+    def _written(self, context: Any, request: calls.Request) -> Any:
+        """Update, and answer with what was written and nothing else.
+
+        Nova's own answer knows no more, once its transaction is over.
+        """
+        connection = context.session.connection()
+        before = (
+            self._locked(context, connection, request)
+            if settings.observes()
+            else {}
+        )
+        self._send(context, connection, request, before)
+        uuid = request.instance_uuid
+        known = {
+            **self._stored(connection, request.values),
+            "id": rows.id_of(connection, self._models.Instance, uuid),
+            "uuid": uuid,
+        }
+        every = pairs.models_of(self._models)
+        for name, change in self._changes(connection, request).items():
+            known[name] = [
+                rows.make(every[name], one)
+                for one in (*change.after, *change.marked)
+            ]
+        return rows.make(self._models.Instance, known)
 
     def _detached(
         self, context: Any, request: calls.Request, joins: list[str]
     ) -> tuple[Any, Any] | None:
         """Update and answer without the ORM; ``None`` where it must read."""
         connection = context.session.connection()
+        models = self._models
         before = self._locked(context, connection, request)
+        # An object that is being saved asks for items alone.
+        mapped = request.hint is not None
+        cache = None
+        if not mapped:
+            cache = rows.cache_without_groups(
+                connection, models, request.instance_uuid
+            )
+            if cache is None:
+                return None
         self._send(context, connection, request, before)
-        after = {**before, **self._stored(connection, request.values)}
-        if request.hint is None:
-            # The caller's values may not have the types of their columns.
+        stored = self._stored(connection, request.values)
+        after = {**before, **stored}
+        if not rows.is_as_stored(models.Instance, stored):
             after = self._locked(context, connection, request)
-        made = rows.with_relations(
-            connection, self._models, (before, after), joins
-        )
-        return None if made is None else (made[0], made[1])
+        changed = self._changes(connection, request)
+        times = (before, after)
+        if cache is None:
+            return rows.mapped(connection, models, times, joins, changed)
+        return rows.related(connection, models, times, joins, changed, cache)
+
+    def _changes(
+        self, connection: sa.Connection, request: calls.Request
+    ) -> dict[str, pairs.Change]:
+        every = pairs.models_of(self._models)
+        return {
+            name: pairs.change(
+                connection, every[name], request.instance_uuid, wanted
+            )
+            for name, wanted in request.separate.items()
+        }
 
     def _stored(
         self, connection: sa.Connection, values: Mapping[str, Any]
@@ -270,13 +311,13 @@ class Seam:
             "vm_state": vm_state,
             "task_state": task_state,
         }
+        every = (request.added, *request.named)
         failed = [
             guard
-            for guard in request.named
-            if guard.column in conflict.expected
+            for guard in every
+            if guard is not None and guard.column in conflict.expected
         ]
-        if request.added is not None and guards.STATE in conflict.expected:
-            failed.append(judgement.explained(request.write, request.added))
+        if request.added in failed:
             conflicts.report("refused", calls.facts(context, request, row))
         raise conflicts.as_nova(
             self._exception, request.instance_uuid, failed, row

@@ -2,21 +2,36 @@
 """Reading an instance as Nova's callers expect it, without the ORM's work.
 
 Loading a row and what belongs to it through the ORM takes several times as
-long as all statements of an update together. The objects made here are of
-Nova's own classes and in the state that Nova leaves them in: detached, their
-columns and the usual relations loaded, everything else an error to ask for.
+long as all statements of an update together. ``Instance.save`` asks only for
+items, and gets mappings. For everybody else there are objects of Nova's own
+classes, in the state that Nova leaves them in: detached, their columns and
+the usual relations loaded, everything else an error to ask for.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
+import datetime
 import functools
+import json
 from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy import orm
 
 from nova_db_states._update import statement
+from nova_db_states.nova import pairs
 
-__all__ = ["PLAIN", "columns_of", "locked", "make", "with_relations"]
+__all__ = [
+    "PLAIN",
+    "Row",
+    "cache_without_groups",
+    "id_of",
+    "is_as_stored",
+    "locked",
+    "make",
+    "mapped",
+    "related",
+    "reload",
+]
 
 PLAIN: Final = frozenset(
     {"metadata", "system_metadata", "info_cache", "security_groups"}
@@ -24,11 +39,23 @@ PLAIN: Final = frozenset(
 """The relations that can be read here."""
 
 
-def make(model: Any, row: Any) -> Any:
+class Row(dict[str, Any]):
+    """A row and what belongs to it, by item and by attribute."""
+
+    __slots__ = ()
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self[name]
+        except KeyError:
+            raise AttributeError(name) from None
+
+
+def make(model: Any, row: Mapping[str, Any]) -> Any:
     """Make a detached object of a mapped class.
 
     :param model: the class
-    :param row: every column by name, a mapping
+    :param row: its ``id`` and whatever else is loaded, by name
     :returns: the object
     """
     mapper = sa.inspect(model)
@@ -39,18 +66,18 @@ def make(model: Any, row: Any) -> Any:
     return made
 
 
-def columns_of(model: Any) -> sa.ColumnCollection[str, Any]:
-    """Give the columns of a mapped class."""
-    columns: sa.ColumnCollection[str, Any] = model.__table__.c
-    return columns
-
-
 @functools.lru_cache(maxsize=64)
-def _select(model: Any, read_deleted: str, scoped: bool) -> sa.Select[Any]:  # noqa: FBT001
-    columns = columns_of(model)
-    select = sa.select(*columns).where(
-        columns.uuid == sa.bindparam("key_uuid")
-    )
+def _select(
+    model: Any,
+    read_deleted: str,
+    scoped: bool,  # noqa: FBT001
+    packed: bool,  # noqa: FBT001
+) -> sa.Select[Any]:
+    columns = model.__table__.c
+    # The driver takes longer to read the description of each column than
+    # everybody together for the row in one piece.
+    wanted = [sa.func.json_array(*columns)] if packed else columns
+    select = sa.select(*wanted).where(columns.uuid == sa.bindparam("key_uuid"))
     if read_deleted == statement.NO_DELETED:
         select = select.where(columns.deleted == 0)
     elif read_deleted == statement.ONLY_DELETED:
@@ -79,70 +106,205 @@ def locked(
     parameters = {"key_uuid": instance_uuid}
     if scope.project_id is not None:
         parameters["scope_project_id"] = scope.project_id
-    select = _select(model, scope.read_deleted, scope.project_id is not None)
+    packed = connection.dialect.name != "sqlite"
+    select = _select(
+        model, scope.read_deleted, scope.project_id is not None, packed
+    )
     row = connection.execute(select, parameters).first()
-    return None if row is None else dict(row._mapping)
+    if row is None:
+        return None
+    if not packed:
+        return dict(row._mapping)
+    return _unpacked(model, connection.dialect, row[0])
 
 
-def with_relations(
+def _unpacked(model: Any, dialect: sa.Dialect, text: str) -> dict[str, Any]:
+    names, readers = _readers(model, dialect)
+    row = dict(zip(names, json.loads(text), strict=True))
+    for name, read in readers:
+        value = row[name]
+        if value is not None:
+            row[name] = read(value)
+    return row
+
+
+Reader = Callable[[Any], Any]
+
+
+@functools.lru_cache(maxsize=16)
+def _readers(
+    model: Any, dialect: sa.Dialect
+) -> tuple[tuple[str, ...], tuple[tuple[str, Reader], ...]]:
+    """List the columns, and those that JSON does not give as they are."""
+    readers = []
+    for column in model.__table__.c:
+        kind = column.type.dialect_impl(dialect)
+        read = (
+            datetime.datetime.fromisoformat
+            if isinstance(kind, sa.DateTime)
+            else kind.result_processor(dialect, None)
+        )
+        if read is not None:
+            readers.append((column.name, read))
+    return tuple(model.__table__.c.keys()), tuple(readers)
+
+
+_NATIVE: Final = (
+    (sa.Boolean, bool),
+    (sa.Integer, int),
+    (sa.DateTime, datetime.datetime),
+    (sa.String, str),
+)
+
+
+@functools.cache
+def _natives(model: Any) -> dict[str, type]:
+    return {
+        column.name: native
+        for column in model.__table__.c
+        for kind, native in _NATIVE
+        if isinstance(column.type, kind)
+    }
+
+
+def is_as_stored(model: Any, values: Mapping[str, Any]) -> bool:
+    """Say whether a column would give back what it is given.
+
+    :param model: ``models.Instance``
+    :param values: column to value
+    :returns: false where only the server knows what it makes of a value
+    """
+    natives = _natives(model)
+    return all(
+        value is None or type(value) is natives.get(name)
+        for name, value in values.items()
+    )
+
+
+def id_of(connection: sa.Connection, model: Any, instance_uuid: str) -> int:
+    """Read the primary key of an instance.
+
+    :param connection: in the transaction that changed the instance
+    :param model: ``models.Instance``
+    :param instance_uuid: of a row that is there
+    :returns: the id
+    """
+    key = {"key_uuid": instance_uuid}
+    found: int = connection.execute(_id_select(model), key).scalar_one()
+    return found
+
+
+@functools.cache
+def _id_select(model: Any) -> sa.Select[Any]:
+    columns = model.__table__.c
+    return sa.select(columns.id).where(
+        columns.uuid == sa.bindparam("key_uuid")
+    )
+
+
+def mapped(
     connection: sa.Connection,
     models: Any,
-    rows: Iterable[Mapping[str, Any]],
+    times: tuple[Mapping[str, Any], Mapping[str, Any]],
     joins: Collection[str],
-) -> list[Any] | None:
-    """Make the objects of one instance at several times.
+    changed: Mapping[str, pairs.Change],
+) -> tuple[Row, Row]:
+    """Give an instance before and after, for ``Instance.save``.
 
     :param connection: in the transaction that changed the instance
     :param models: the module ``nova.db.main.models``
-    :param rows: the columns at each time, at least once
+    :param times: the columns before and after
+    :param joins: the relations wanted; some of :data:`PLAIN`
+    :param changed: those of the metadata that changed
+    :returns: both; metadata as Nova's objects have it
+    """
+    before, after = Row(times[0]), Row(times[1])
+    for name, model in pairs.models_of(models).items():
+        if name in changed:
+            before[name] = pairs.as_dict(changed[name].before)
+            after[name] = pairs.as_dict(changed[name].after)
+        elif name in joins:
+            found = pairs.light(connection, model, before["uuid"])
+            before[name] = after[name] = found
+    if "info_cache" in joins:
+        key = {"key_uuid": before["uuid"]}
+        row = connection.execute(_cache_select(models), key).first()
+        cache = None if row is None else Row(row._mapping)
+        before["info_cache"] = after["info_cache"] = cache
+    return before, after
+
+
+def related(  # noqa: PLR0917 - what was read where
+    connection: sa.Connection,
+    models: Any,
+    times: tuple[Mapping[str, Any], Mapping[str, Any]],
+    joins: Collection[str],
+    changed: Mapping[str, pairs.Change],
+    cache: Mapping[str, Any],
+) -> tuple[Any, Any]:
+    """Make the objects of an instance before and after.
+
+    :param connection: in the transaction that changed the instance
+    :param models: the module ``nova.db.main.models``
+    :param times: the columns before and after
     :param joins: the relations wanted beside ``info_cache`` and
         ``security_groups``; some of :data:`PLAIN`
-    :returns: the objects; ``None`` where the ORM has to read this one
+    :param changed: those of the metadata that changed
+    :param cache: from :func:`cache_without_groups`
+    :returns: both
     """
-    every = list(rows)
-    key = {"key_uuid": every[0]["uuid"]}
-    cache, groups = _cache_and_groups(connection, models, key)
-    if cache is None or groups:
-        return None
-    relations: dict[str, Any] = {
-        "info_cache": make(models.InstanceInfoCache, cache)
-    }
-    for name, model, hides in (
-        ("metadata", models.InstanceMetadata, True),
-        ("system_metadata", models.InstanceSystemMetadata, False),
-    ):
-        relations[name] = []
-        if name in joins:
-            found = connection.execute(_related(model, hides), key)
-            relations[name] = [make(model, one._mapping) for one in found]
-    made = []
-    for row in every:
-        # Lists of their own, as two loads by the ORM would give.
-        own = {
-            name: list(value) if isinstance(value, list) else value
-            for name, value in relations.items()
-        }
-        made.append(
-            make(models.Instance, {**row, **own, "security_groups": []})
-        )
-    return made
+    before, after = (
+        {**row, "security_groups": [], "metadata": [], "system_metadata": []}
+        for row in times
+    )
+    info_cache = make(models.InstanceInfoCache, cache)
+    before["info_cache"] = after["info_cache"] = info_cache
+    for name, model in pairs.models_of(models).items():
+        if name in changed:
+            before[name] = [make(model, one) for one in changed[name].before]
+            after[name] = [
+                make(model, one)
+                for one in (*changed[name].after, *changed[name].marked)
+            ]
+        elif name in joins:
+            found = pairs.full(connection, model, before["uuid"])
+            before[name] = [make(model, one) for one in found]
+            # Lists of their own, as two loads by the ORM would give.
+            after[name] = list(before[name])
+    return make(models.Instance, before), make(models.Instance, after)
 
 
-def _cache_and_groups(
-    connection: sa.Connection, models: Any, key: Mapping[str, Any]
-) -> tuple[dict[str, Any] | None, int]:
-    row = connection.execute(_cache_select(models), key).first()
+def cache_without_groups(
+    connection: sa.Connection, models: Any, instance_uuid: str
+) -> dict[str, Any] | None:
+    """Read the info cache of an instance that has no security groups.
+
+    :param connection: in the transaction that changes the instance
+    :param models: the module ``nova.db.main.models``
+    :param instance_uuid: the instance
+    :returns: its columns; ``None`` where the ORM has to read this one
+    """
+    key = {"key_uuid": instance_uuid}
+    row = connection.execute(_cache_and_groups_select(models), key).first()
     if row is None:
-        return None, 0
+        return None
     cache = dict(row._mapping)
-    return cache, cache.pop("nova_db_states_groups")
+    return None if cache.pop("nova_db_states_groups") else cache
 
 
 @functools.lru_cache(maxsize=8)
 def _cache_select(models: Any) -> sa.Select[Any]:
+    cache = models.InstanceInfoCache.__table__.c
+    return sa.select(*cache).where(
+        cache.instance_uuid == sa.bindparam("key_uuid")
+    )
+
+
+@functools.lru_cache(maxsize=8)
+def _cache_and_groups_select(models: Any) -> sa.Select[Any]:
     # Security groups of an instance are a thing of nova-network: that there
     # are none is all that is asked, and needs no statement of its own.
-    association = columns_of(models.SecurityGroupInstanceAssociation)
+    association = models.SecurityGroupInstanceAssociation.__table__.c
     groups = (
         sa.select(sa.func.count())
         .where(
@@ -152,21 +314,7 @@ def _cache_select(models: Any) -> sa.Select[Any]:
         .scalar_subquery()
         .label("nova_db_states_groups")
     )
-    cache = columns_of(models.InstanceInfoCache)
-    return sa.select(*cache, groups).where(
-        cache.instance_uuid == sa.bindparam("key_uuid")
-    )
-
-
-@functools.lru_cache(maxsize=8)
-def _related(model: Any, hides_deleted: bool) -> sa.Select[Any]:  # noqa: FBT001
-    columns = columns_of(model)
-    select = sa.select(*columns).where(
-        columns.instance_uuid == sa.bindparam("key_uuid")
-    )
-    if hides_deleted:
-        select = select.where(columns.deleted == 0)
-    return select.order_by(columns.id)
+    return _cache_select(models).add_columns(groups)
 
 
 def reload(session: orm.Session, loaded: Any) -> None:
