@@ -107,6 +107,8 @@ class Saving:
 
     def writes_columns(self) -> bool:
         """Say whether Nova would come to write the row at all."""
+        if self.dirty:
+            return True
         fields = self.instance.fields
         return any(
             not hasattr(fields[name], "objname")
