@@ -75,8 +75,10 @@ def signature(result: results.Result | None) -> str:
         return "not run"
     if not result.traceback:
         return result.outcome
-    raised = _raised(result.traceback)
-    return f"{result.outcome} ({raised})" if raised else result.outcome
+    found = _RAISED.match(raised(result.traceback))
+    if not found:
+        return result.outcome
+    return f"{result.outcome} ({found[1].rpartition('.')[2]})"
 
 
 def differing(
@@ -113,19 +115,20 @@ def differences(
     )
 
 
-def _raised(traceback: str) -> str:
-    """Find the class of the last exception in a traceback.
+def raised(traceback: str) -> str:
+    """Find the last exception in a traceback.
 
     Its message may have any number of lines: what counts is the first one
     after the stack that starts at the margin.
+
+    :returns: such as ``KeyError: 'a'``, empty if there is none
     """
-    raised = ""
+    found = ""
     in_stack = False
     for line in traceback.splitlines():
         if line.startswith("  File "):
             in_stack = True
         elif in_stack and line[:1].strip():
             in_stack = False
-            found = _RAISED.match(line)
-            raised = found[1].rpartition(".")[2] if found else ""
-    return raised
+            found = line
+    return found

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a person reads: lines for a terminal, a page for each cell."""
 
+import collections
 from collections.abc import Iterator
 import pathlib
+import re
 from typing import Final
 
 from tests.conformance import comparison
@@ -12,6 +14,9 @@ from tests.conformance import results
 _LOG_LINES: Final = 60
 _MAX_LINES: Final = 40
 _NAME: Final = "nova_db_states"
+_UNIQUE: Final = re.compile(
+    r"[0-9a-f]{8}-[0-9a-f-]{27}|0x[0-9a-f]+|req-[0-9a-f-]+"
+)
 
 
 def lines(outcome: plan.Outcome) -> Iterator[str]:
@@ -54,6 +59,9 @@ def page(outcome: plan.Outcome) -> Iterator[str]:
     yield from lines(outcome)
     yield from _counters(outcome.with_it)
     yield "```"
+    yield ""
+    for reason, count in _reasons(found).most_common():
+        yield f"- {count} x {reason}"
     for difference in found.differences:
         yield from _section(difference)
     if outcome.with_it is None:
@@ -67,6 +75,15 @@ def page(outcome: plan.Outcome) -> Iterator[str]:
             ),
             "unstable: ",
         )
+
+
+def _reasons(found: comparison.Comparison) -> collections.Counter[str]:
+    """Count what was raised with the plugin, whichever server it was."""
+    return collections.Counter(
+        _UNIQUE.sub("...", comparison.raised(each.with_it.traceback))
+        for each in found.differences
+        if each.with_it is not None and not each.with_it.is_good
+    )
 
 
 def _section(

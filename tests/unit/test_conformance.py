@@ -291,6 +291,6 @@ def test_report_names_the_test_and_why() -> None:
     """The page of a cell has the traceback of what is broken."""
     page = "\n".join(report.page(_outcome(broken=True)))
     assert "BROKEN: m.C.test_b: pass -> error (Boom)" in page
-    assert "Boom: too bad" in page
+    assert "- 1 x Boom: too bad" in page
     assert "guarded=3" in page
     assert "BROKEN" not in "\n".join(report.page(_outcome(broken=False)))
