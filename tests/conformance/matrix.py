@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The compatibility matrix: one row for each suite on each release."""
+"""The compatibility matrix: one row for each suite on each release.
+
+The documentation has it as a table of its own, which is renewed on request.
+"""
 
 from collections.abc import Iterable
 import csv
@@ -24,26 +27,6 @@ COLUMNS: Final = (
     "Writes judged",
 )
 _KEY: Final = 4
-
-_PAGE: Final = """\
-:orphan:
-
-====================
-Compatibility matrix
-====================
-
-Nova's own tests, run twice on each release: without the plugin and with it.
-``Same`` counts the tests with the same result, ``Allowed difference`` those
-that may have another for the reason that ``tests/conformance/allowed.toml``
-gives, ``Broken`` all others. ``Writes judged`` says how many writes of a state
-the plugin looked at meanwhile: without any the tests would prove nothing.
-
-.. csv-table::
-   :file: compatibility-matrix.csv
-   :header-rows: 1
-
-``make conformance ARGS=--write`` renews this page.
-"""
 
 
 def row(outcome: plan.Outcome) -> list[str]:
@@ -86,8 +69,7 @@ def merged(old: str, rows: Iterable[list[str]]) -> list[list[str]]:
 def write(
     outcomes: Iterable[plan.Outcome], folder: pathlib.Path = FOLDER
 ) -> None:
-    """Renew the page, keeping rows of what was not run."""
+    """Renew the table, keeping rows of what was not run."""
     table = folder / "compatibility-matrix.csv"
     old = table.read_text() if table.exists() else ""
     table.write_text(text(merged(old, [row(each) for each in outcomes])))
-    (folder / "compatibility-matrix.rst").write_text(_PAGE)
