@@ -3,6 +3,7 @@
 
 from collections.abc import Callable
 import functools
+import functools
 import pathlib
 import sys
 from typing import Any
@@ -46,8 +47,9 @@ class Saving:
         self.handled = sys.exception()
         self._objects = {
             name
-            for name in instance.obj_what_changed()
-            if hasattr(instance.fields[name], "objname")
+            for name in _object_fields(type(instance))
+            if name in instance._changed_fields
+            or _is_changed(instance.__dict__.get(f"_obj_{name}"))
         }
 
     @property
@@ -164,6 +166,22 @@ def later_cache(theirs: Callable[..., Any]) -> Callable[..., Any]:
         return None
 
     return _save_info_cache
+
+
+@functools.cache
+def _object_fields(cls: Any) -> tuple[str, ...]:
+    """List the fields whose values are objects themselves.
+
+    To ask the instance what has changed takes it through every other one too.
+    """
+    return tuple(
+        name for name, field in cls.fields.items() if hasattr(field, "objname")
+    )
+
+
+def _is_changed(value: Any) -> bool:
+    ask = getattr(value, "obj_what_changed", None)
+    return bool(ask and ask())
 
 
 def caller(frame: Any) -> str:
