@@ -3,7 +3,6 @@
 
 from collections.abc import Callable
 import functools
-import functools
 import pathlib
 import sys
 from typing import Any
