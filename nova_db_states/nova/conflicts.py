@@ -2,6 +2,7 @@
 """What a refusal looks like to Nova, and in the log."""
 
 from collections.abc import Iterable, Mapping
+import functools
 import json
 import logging
 from typing import Any, Final
@@ -64,11 +65,7 @@ def _expected(
     if guard.column != guards.STATE:
         every = [*guard.values, None] if guard.null else [*guard.values]
         return {guard.column: every}
-    pairs = [
-        (one.vm_state, one.task_state)
-        for one in instance.MAP.states
-        if guard.admits(guards.state_text(*one))
-    ]
+    pairs = _admitted(guard)
     tasks = [task for vm_state, task in pairs if vm_state == row["vm_state"]]
     if tasks:
         return {"task_state": tasks}
@@ -76,6 +73,15 @@ def _expected(
         "vm_state": list(dict.fromkeys(vm_state for vm_state, _ in pairs)),
         "task_state": list(dict.fromkeys(task for _, task in pairs)),
     }
+
+
+@functools.lru_cache(maxsize=512)
+def _admitted(guard: guards.Guard) -> tuple[tuple[Any, Any], ...]:
+    return tuple(
+        (one.vm_state, one.task_state)
+        for one in instance.MAP.states
+        if guard.admits(guards.state_text(*one))
+    )
 
 
 def report(outcome: str, facts: Mapping[str, Any]) -> None:

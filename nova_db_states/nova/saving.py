@@ -46,7 +46,7 @@ class Saving:
         self.handled = sys.exception()
         self._objects = {
             name
-            for name in _object_fields(type(instance))
+            for name in _object_fields(instance.__class__)
             if name in instance._changed_fields
             or _is_changed(instance.__dict__.get(f"_obj_{name}"))
         }
