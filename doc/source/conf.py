@@ -11,6 +11,7 @@ version = release
 extensions = [
     "cliff.sphinxext",
     "openstackdocstheme",
+    "oslo_config.sphinxext",
     "sphinx.ext.autodoc",
     "sphinx.ext.graphviz",
 ]
