@@ -155,14 +155,14 @@ def _beginning(module: Any, theirs: Callable[..., Any]) -> Callable[..., Any]:
                     return _delete(module, self, context, instance)
                 with _set(_starting, True):
                     return theirs(self, context, instance)
-            except lost as error:
+            except (lost, not_found) as error:
                 LOG.info("Begun with anew: %s", error, instance=instance)
-            try:
-                instance = module.objects.Instance.get_by_uuid(
-                    context, instance.uuid, expected_attrs=[*_LOADED]
-                )
-            except not_found:
-                return None
+                instance = _anew(module, context, instance)
+                if instance is None:
+                    return None
+                if isinstance(error, not_found):
+                    # Something else was not found.
+                    raise
         LOG.warning(
             "Left as it is at the start, since others are at work on it.",
             instance=instance,
@@ -170,6 +170,16 @@ def _beginning(module: Any, theirs: Callable[..., Any]) -> Callable[..., Any]:
         return None
 
     return _init_instance
+
+
+def _anew(module: Any, context: Any, instance: Any) -> Any:
+    """Read a server again; ``None`` for one that is gone."""
+    try:
+        return module.objects.Instance.get_by_uuid(
+            context, instance.uuid, expected_attrs=[*_LOADED]
+        )
+    except module.exception.InstanceNotFound:
+        return None
 
 
 def _waits_for_its_end(manager: Any, instance: Any) -> bool:

@@ -105,14 +105,8 @@ class Requests(base.Services):
         self, answer: tuple[int, str], action: str, state: str
     ) -> None:
         """Assert that an answer is Nova's own for a state that is wrong."""
-        self.assertEqual(
-            (
-                409,
-                f"Cannot '{action}' instance {self.uuid} while it is in "
-                f"{state}",
-            ),
-            answer,
-        )
+        said = f"Cannot '{action}' instance {self.uuid} while it is in {state}"
+        self.assertEqual((409, said), answer)
 
 
 class Late(Requests):
@@ -239,15 +233,12 @@ class Deletes(Requests):
     def test_conflict_from_a_compute_host(self) -> None:
         """Answers 409 also for a conflict that came over RPC."""
         self.put(vm_state="resized")
-        sent = drivers.serialize_remote_exception(
-            _raised(
-                exception.UnexpectedTaskStateError(
-                    instance_uuid=self.uuid,
-                    expected={"task_state": [None]},
-                    actual={"task_state": "powering-off"},
-                )
-            )
+        error = exception.UnexpectedTaskStateError(
+            instance_uuid=self.uuid,
+            expected={"task_state": [None]},
+            actual={"task_state": "powering-off"},
         )
+        sent = drivers.serialize_remote_exception((type(error), error, None))
         received = drivers.deserialize_remote_exception(
             sent, ["nova.exception"]
         )
@@ -259,13 +250,6 @@ class Deletes(Requests):
         self.assert_conflict(
             self.delete_it(), "delete", "task_state powering-off"
         )
-
-
-def _raised(error: Exception) -> Any:
-    try:
-        raise error
-    except Exception as raised:
-        return type(raised), raised, raised.__traceback__
 
 
 class Evacuations(Requests):
