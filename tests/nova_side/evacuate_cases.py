@@ -82,16 +82,6 @@ class Evacuate(Evacuating):
         self.assertEqual(1, len(self.guest_hosts()), "TWO GUESTS")
         self.assertEqual(("active", None), self.states(self.uuid))
 
-    def test_one_of_two_workers_wins(self) -> None:
-        """Leaves alone what another worker has built already."""
-        self.assertEqual(queued.ACCEPTED, self.evacuate())
-        [cast] = self.casts.waiting
-        self.casts.waiting.append(cast)
-        self.casts.deliver(last="rebuild_instance")
-        self.casts.deliver(last="rebuild_instance")
-        self.casts.deliver()
-        self.assertEqual(("active", None), self.states(self.uuid))
-
     def test_stuck_in_powering_off(self) -> None:
         """Evacuates a server that its dead host never switched off."""
         self.other(self.uuid, task_state="powering-off")
