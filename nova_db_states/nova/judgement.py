@@ -16,8 +16,10 @@ database judges that set inside the ``UPDATE``.
    begins actions only where the map does.
 4. An expectation of Nova's own holds as it stands; the belief about
    ``vm_state``, which none of them mentions, is added to it.
-5. Without a belief the map decides alone: refused is what no action does.
-   A state that the map does not know is nobody's, and refuses nothing.
+5. Without a belief the map decides alone: refused is what no action does. A
+   state that the map does not know is nobody's, and only a delete is kept
+   from being overwritten with one. Of half a belief, as a host without the
+   plugin has it, the half counts.
 6. What writes no state but moves a server to another host, or takes it from
    its host, must not do so under a delete: the host that has to carry the
    delete out would not find the server any more.
@@ -245,6 +247,18 @@ def _may(write: Write, before: State) -> bool:
         after == before
         or after in _reached(before)
         or (after in _reserved(before) and _is_the_delete(write, before))
+        or (_is_beside(before, after) and not participants.is_deletion(before))
+    )
+
+
+def _is_beside(before: State, after: State) -> bool:
+    """Say whether a write does something that the map is not about.
+
+    That is a state that it does not know, which is nobody's, and another
+    ``vm_state`` for a task that goes on.
+    """
+    return after not in _KNOWN or (
+        after.task_state is not None and after.task_state == before.task_state
     )
 
 
@@ -260,6 +274,8 @@ def _is_the_delete(write: Write, before: State) -> bool:
     """
     if write.seen.pair is not None:
         return participants.is_deletion(State(*write.seen.pair))
+    if write.seen.task_state is not belief.UNKNOWN:
+        return write.seen.task_state in atlas.DELETING
     if write.tasks is not None:
         return before.task_state in write.tasks
     return (
@@ -298,7 +314,36 @@ def _passes(write: Write, before: State) -> bool:
             or before
             in participants.same_action(seen, _DELETED, write.task_state)
         )
-    return True
+    return _deletes(write) or _fits_half(write, before)
+
+
+def _fits_half(write: Write, before: State) -> bool:
+    """Judge by the one state that a writer is known to have seen.
+
+    Of an object from a host without the plugin, the field that it does not
+    write is what it last saw.
+    """
+    seen = write.seen
+    known = {
+        name: value
+        for name, value in (
+            ("vm_state", seen.vm_state),
+            ("task_state", seen.task_state),
+        )
+        if value is not belief.UNKNOWN
+    }
+    if not known or (write.tasks is not None and "vm_state" not in known):
+        return True
+    return _has(before, known) or any(
+        before
+        in participants.same_action(one, write.vm_state, write.task_state)
+        for one in _MAP.states
+        if _has(one, known)
+    )
+
+
+def _has(state: State, known: dict[str, Any]) -> bool:
+    return all(getattr(state, name) == value for name, value in known.items())
 
 
 def _settled_host(write: Write) -> guards.Guard | None:
