@@ -117,7 +117,8 @@ class GuardShape:
         if not self.negated:
             if self.null:
                 terms.append(column.is_(None))
-            return sa.or_(*terms)
+            # Of nothing at all there is none: an empty OR would be no guard.
+            return sa.or_(sa.false(), *terms)
         # NOT of an unknown comparison is unknown, so NULL is decided apart.
         excluded = [sa.not_(term) for term in terms]
         if self.null:

@@ -11,6 +11,7 @@ import copy
 import functools
 from typing import Any, Final
 
+from oslo_utils import uuidutils
 import sqlalchemy as sa
 
 from nova_db_states import exceptions
@@ -129,6 +130,11 @@ class Seam:
         columns_to_join: list[str] | None = None,
         expected: Mapping[str, Any] | None = None,
     ) -> tuple[Any, Any]:
+        if not uuidutils.is_uuid_like(instance_uuid):
+            # Nova reads first, and finds none.
+            self._db._instance_get_by_uuid(
+                context, instance_uuid, columns_to_join=columns_to_join
+            )
         request = calls.take_apart(
             self._db, self._exception, context, instance_uuid, values, expected
         )
@@ -163,11 +169,15 @@ class Seam:
         )
         self._send(context, connection, request, before)
         uuid = request.instance_uuid
-        known = {
-            **self._stored(connection, request.values),
-            "id": rows.id_of(connection, self._models.Instance, uuid),
-            "uuid": uuid,
-        }
+        if request.separate:
+            # Nova reads the row when it comes to the metadata.
+            known = self._locked(context, connection, request)
+        else:
+            known = {
+                **self._stored(connection, request.values),
+                "id": rows.id_of(connection, self._models.Instance, uuid),
+                "uuid": uuid,
+            }
         every = pairs.models_of(self._models)
         for name, change in self._changes(connection, request).items():
             known[name] = [

@@ -56,12 +56,19 @@ def make(model: Any, row: Mapping[str, Any]) -> Any:
 
     :param model: the class
     :param row: its ``id`` and whatever else is loaded, by name
-    :returns: the object
+    :returns: the object; it is an error to ask it for another column
     """
     mapper = sa.inspect(model)
     made = mapper.class_manager.new_instance()
     state = sa.inspect(made)
     state.dict.update(row)
+    # Else such a column would be NULL for whoever asks.
+    state.expired_attributes.update(mapper.columns.keys() - row.keys())
+    for name, value in row.items():
+        if isinstance(value, list):
+            # Nova copies its objects by way of a session, which wants its own
+            # kind of list.
+            orm.attributes.set_committed_value(made, name, value)
     state.key = mapper.identity_key_from_primary_key((row["id"],))
     return made
 
