@@ -13,6 +13,7 @@ from typing import Final
 
 from benchmarks import cell as cell_
 from benchmarks import figure
+from benchmarks import nova_saves
 from benchmarks import report
 from benchmarks import single
 from benchmarks import streaming
@@ -28,6 +29,7 @@ NAMES: Final = (
     "flat",
     "sweep",
     "stream",
+    *nova_saves.NAMES,
 )
 
 _ROWS: Final = 1_000_000
@@ -75,6 +77,9 @@ def run(
         if name in names:
             say(name)
             figures += measure()
+    through_nova = [name for name in nova_saves.NAMES if name in names]
+    if through_nova:
+        figures += nova_saves.measure(largest, through_nova, say)
     return figures
 
 

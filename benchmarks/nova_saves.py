@@ -6,7 +6,7 @@ of them with the plugin. They use servers of their own, which have what Nova
 gives a server: metadata, an info cache and an extra.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 import contextlib
 import dataclasses
 import json
@@ -65,7 +65,6 @@ _PROMISES: Final = {
 _OTHERS: Final = (
     "save-unguarded",
     "save-stateless",
-    "save-nothing",
     "save-metadata",
     "save-extra",
     "save-flavor",
@@ -78,6 +77,10 @@ _OTHERS: Final = (
 )
 """Which must not be slower."""
 
+_NOTHING: Final = "save-nothing"
+_NOTHING_MS: Final = 0.25
+"""A save without any change sends nothing; what is added is time alone."""
+
 # Two processes alternate, and the machine has its moods: what is the same on
 # both sides differs by this much between two runs.
 _NOISE: Final = 1.05
@@ -89,16 +92,20 @@ _SCHEMES: Final = ("mysql+pymysql", "mariadb+pymysql")
 Peers = Mapping[tuple[str, str], peers.Peer]
 
 
-def measure(cell: cell_.Cell, names: Sequence[str]) -> Iterator[figure.Figure]:
+def measure(
+    cell: cell_.Cell, names: Sequence[str], say: Callable[[str], None]
+) -> Iterator[figure.Figure]:
     """Time Nova's operations with and without the plugin.
 
     :param cell: where
     :param names: some of :data:`NAMES`
+    :param say: is told what is under way
     :returns: yields the figures
     """
     operations = [
         *(one.operation for one in _PROMISES.values()),
         *_OTHERS,
+        _NOTHING,
     ]
     with contextlib.ExitStack() as stack:
         there = {
@@ -109,10 +116,12 @@ def measure(cell: cell_.Cell, names: Sequence[str]) -> Iterator[figure.Figure]:
             for plugin in ("off", "on")
         }
         for name in names:
+            say(name)
             if name in _PROMISES:
                 yield _promised(name, there)
-        if "nova-others" in names:
-            yield from _others(there)
+            else:
+                yield from _others(there)
+                yield _nothing(there)
 
 
 @contextlib.contextmanager
@@ -229,6 +238,23 @@ def _others(there: Peers) -> Iterator[figure.Figure]:
         )
 
 
+def _nothing(there: Peers) -> figure.Figure:
+    times = _timed(there, _NOTHING, rounds=40, calls=10)
+    added = [
+        _p50(times, scheme, PLUGIN) - _p50(times, scheme, NOVA)
+        for scheme in _SCHEMES
+    ]
+    return figure.Figure(
+        "nova-others",
+        "save-nothing, added by the plugin",
+        max(added),
+        _NOTHING_MS,
+        "ms",
+        samples=times,
+        numbers=_statements(there, _NOTHING),
+    )
+
+
 def _timed(
     there: Peers, operation: str, *, rounds: int, calls: int
 ) -> dict[str, sampling.Summary]:
@@ -254,13 +280,18 @@ def _who(operation: str, scheme: str, plugin: str) -> str:
 def _ratio(
     times: Mapping[str, sampling.Summary], scheme: str, one: str, other: str
 ) -> float:
-    (above,) = _p50s(times, f": {one}, {scheme}")
-    (below,) = _p50s(times, f": {other}, {scheme}")
-    return above / below
+    return _p50(times, scheme, one) / _p50(times, scheme, other)
 
 
-def _p50s(times: Mapping[str, sampling.Summary], end: str) -> list[float]:
-    return [one.p50_ms for who, one in times.items() if who.endswith(end)]
+def _p50(
+    times: Mapping[str, sampling.Summary], scheme: str, who: str
+) -> float:
+    (found,) = (
+        one.p50_ms
+        for name, one in times.items()
+        if name.endswith(f": {who}, {scheme}")
+    )
+    return found
 
 
 def _statements(there: Peers, operation: str) -> dict[str, float]:

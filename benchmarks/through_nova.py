@@ -341,6 +341,15 @@ def serve(operations: Mapping[str, Operation], rival: Rival) -> None:
         print(json.dumps(answer), flush=True)
 
 
+def _require_seams() -> None:
+    """End if the plugin is not active, which would be measured for nothing."""
+    from nova_db_states.nova import counters
+
+    counts = counters.snapshot()
+    if not (counts["lower"] and counts["upper"]):
+        raise RuntimeError("the plugin is not active in this Nova")
+
+
 def main(plugin: str, url: str, servers: str) -> None:
     """Serve Nova's operations.
 
@@ -366,6 +375,8 @@ def main(plugin: str, url: str, servers: str) -> None:
     nova.conf.CONF.set_override("connection", url, "database")
     api.configure(nova.conf.CONF)
     nova.objects.register_all()
+    if plugin == "on":
+        _require_seams()
     rival = Rival(sa.make_url(url))
     instances = Instances(
         {
