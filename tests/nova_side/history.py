@@ -17,7 +17,12 @@ from sqlalchemy import event
 _DELETING = ("deleting", "soft-deleting")
 _DELETED = ("deleted", "soft-delete")
 
-_WITHOUT_NEWS = ("/nova/db/", "/nova/objects/", "/tests/", "/sqlalchemy/")
+_WITHOUT_NEWS = (
+    "/nova/db/",
+    "/nova/objects/",
+    "/nova_db_states/",
+    "/tests/",
+)
 
 
 @dataclasses.dataclass(frozen=True)

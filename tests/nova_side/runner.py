@@ -20,7 +20,7 @@ from tools import nova_venvs
 OK: Final = "ok"
 
 _ROOT: Final = pathlib.Path(__file__).resolve().parents[2]
-_TEST_TIMEOUT_S: Final = 90
+_TEST_TIMEOUT_S: Final = 180
 _KEPT: Final = ("PATH", "HOME", "LANG", "TMPDIR", "TZ")
 _FOLDER: Final = "tests.nova_side"
 _FIRST: Final = "nova.tests.functional"

@@ -4,67 +4,19 @@
 from collections.abc import Callable
 import contextlib
 import itertools
-import threading
 from typing import Any
 
 from nova import conf
-from nova import utils
-from nova.compute import manager as compute_manager
+from nova import context as nova_context
 from nova.db.main import api as main_db
 from nova.tests import fixtures as nova_fixtures
+import sqlalchemy as sa
 
-from tests.nova_side import base
 from tests.nova_side import queued
 
 _PLACE = frozenset({"vm_state", "task_state", "host", "node"})
 _MOST_WRITES = 40
-_BUILD_TIMEOUT_S = 60
-
-
-class Builds:
-    """Builds under way: nova-compute runs them in threads of their own."""
-
-    def __init__(self) -> None:
-        self._changed = threading.Condition()
-        self._running: list[str] = []
-
-    def install(self, case: Any) -> None:
-        """Follow them until a test ends."""
-        cls = compute_manager.ComputeManager
-        begin = cls.build_and_run_instance
-        build = cls._do_build_and_run_instance
-
-        def begun(
-            manager: Any, context: Any, instance: Any, **more: Any
-        ) -> Any:
-            self._running.append(instance.uuid)
-            return begin(manager, context, instance=instance, **more)
-
-        def built(
-            manager: Any, context: Any, instance: Any, *more: Any
-        ) -> Any:
-            try:
-                return build(manager, context, instance, *more)
-            finally:
-                with self._changed:
-                    self._running.remove(instance.uuid)
-                    self._changed.notify_all()
-
-        case.replace(cls, "build_and_run_instance", begun)
-        case.replace(cls, "_do_build_and_run_instance", built)
-
-    def wait(self) -> bool:
-        """Wait until none is under way; say whether there was one."""
-        mine = set(self._running)
-        with self._changed:
-            ended = self._changed.wait_for(
-                lambda: not self._running, _BUILD_TIMEOUT_S
-            )
-        assert ended, "a build does not end"
-        for uuid in mine:
-            # What follows a build is done before its lock is given back.
-            utils.synchronized(uuid)(lambda: None)()
-        return bool(mine)
+_FAILURE = "it fails"
 
 
 class Servers(queued.Queued):
@@ -73,11 +25,12 @@ class Servers(queued.Queued):
     hosts = ("host1",)
 
     def setUp(self) -> None:
-        """Follow builds and writes."""
+        """Follow writes."""
         super().setUp()
         self.cinder = self.useFixture(nova_fixtures.CinderFixture(self))
-        self.builds = Builds()
-        self.builds.install(self)
+        # What a service does aside is done within the message: what is asked
+        # for meanwhile comes after it, as behind the lock of the server.
+        self.useFixture(nova_fixtures.SpawnIsSynchronousFixture())
         self._armed: dict[str, Any] | None = None
         self._watch_writes()
 
@@ -98,11 +51,8 @@ class Servers(queued.Queued):
         return uuid
 
     def settle(self) -> None:
-        """Deliver and wait until nothing is under way."""
-        while True:
-            self.casts.deliver()
-            if not self.builds.wait() and not self.casts.waiting:
-                return
+        """Let everything be carried out that was asked for."""
+        self.casts.deliver()
 
     def act(self, uuid: str, action: str, value: Any = None) -> int:
         """Ask for an action and let it be carried out; the HTTP status."""
@@ -210,20 +160,82 @@ class Servers(queued.Queued):
         target: Any,
         name: str,
         prepare: Callable[[], str] | None = None,
+        *,
+        error: Exception | None = None,
+        first: Callable[[str], Any] | None = None,
+        tells: bool = True,
     ) -> None:
         """Let a delete come, and then a function of an action fail.
+
+        The delete must be kept and carried out, and who failed must hear of
+        the failure and not of the delete.
 
         :param act: carries out the action
         :param target: what has the function
         :param name: the function
         :param prepare: makes a server
+        :param error: how it fails
+        :param first: what is done before it fails; a delete if left out
+        :param tells: whether Nova tells the caller of the failure
         """
         uuid = (prepare or self.boot)()
+        self.casts.failed.clear()
+        failure = error or ValueError(_FAILURE)
 
         def fail(*args: Any, **kwargs: Any) -> None:
-            base.elsewhere(self.delete, uuid)
-            raise ValueError("it fails")
+            (first or self.delete)(uuid)
+            raise failure
 
         self.when(target, name, fail)
         act(uuid)
         self.assert_gone(uuid)
+        for method, said in self.casts.failed if tells else ():
+            self.assertIn(str(failure), said, f"MASKED in {method}")
+
+    def put(
+        self, uuid: str, vm_state: str | None, task_state: str | None
+    ) -> None:
+        """Put a row into some state by plain SQL."""
+        cell = self.cell_of(uuid)
+        with nova_context.target_cell(self.admin, cell) as context:
+            engine = main_db.get_engine(context=context)
+        with engine.begin() as connection:
+            connection.execute(
+                sa.text(
+                    "UPDATE instances SET vm_state = :vm, task_state = :task "
+                    "WHERE uuid = :uuid"
+                ),
+                {"uuid": uuid, "vm": vm_state, "task": task_state},
+            )
+
+    def assert_states(
+        self, uuid: str, vm_state: str | None, task_state: str | None
+    ) -> None:
+        """Assert what the row has."""
+        self.assert_reached()
+        found = self.states(uuid)
+        self.assertEqual((vm_state, task_state), found, f"DAMAGE: {found}")
+
+    def assert_accepted(self, uuid: str) -> None:
+        """Assert that no write of a server was refused."""
+        self.assertEqual([], self.refused(uuid), "REFUSED")
+
+    def unharmed(
+        self, act: Callable[[str], Any], *ends: tuple[str, str | None]
+    ) -> None:
+        """Carry actions out without a race: all their writes are accepted.
+
+        :param act: carries out all actions, one after another
+        :param ends: the states after which each ends
+        """
+        uuid = self.boot()
+        act(uuid)
+        self.assert_states(uuid, *ends[-1])
+        [rows] = self.history.of(uuid)
+        pairs = [row.pair for row in rows]
+        for end in ends:
+            self.assertIn(end, pairs)
+        self.assert_accepted(uuid)
+        self.delete(uuid)
+        self.assert_gone(uuid)
+        self.assert_accepted(uuid)
