@@ -10,6 +10,7 @@ from nova.compute import resource_tracker
 from nova.conductor import manager as conductor_manager
 from nova.scheduler import utils
 from nova.tests import fixtures as nova_fixtures
+from nova.tests.unit import fake_flavor
 
 from tests.nova_side import base
 
@@ -190,7 +191,10 @@ class Handling(base.Objects):
 
     def test_confirmed_over_a_task(self) -> None:
         """Keeps the last flush of a confirmed resize free of states."""
-        made = self.server("resized", None)
+        flavor = fake_flavor.fake_flavor_obj(
+            self.admin, expected_attrs=["extra_specs"]
+        )
+        made = self.server("resized", None, flavor=flavor)
         instance = self.load(
             made.uuid, expected_attrs=["system_metadata", "flavor"]
         )
