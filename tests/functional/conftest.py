@@ -3,13 +3,17 @@
 
 from collections.abc import Callable, Iterator
 import contextlib
+import pathlib
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
 from nova_db_states import api
+from tests.resources import clouds
+from tests.resources import rows
 from tests.resources import schema
+from tools import nova_venvs
 
 
 @pytest.fixture
@@ -60,3 +64,49 @@ def connect() -> Iterator[Callable[..., api.CellContext]]:
             return context
 
         yield make
+
+
+@pytest.fixture
+def make_cloud(tmp_path: pathlib.Path) -> Callable[..., clouds.Cloud]:
+    """Put a server that is being deleted into a cell."""
+
+    def make(release: str, url: str, **columns: Any) -> clouds.Cloud:
+        nova_venvs.ensure(release)
+        engine = sa.create_engine(url)
+        values = {"task_state": "deleting", **columns}
+        server = rows.insert_instance(engine, **values)
+        engine.dispose()
+        return clouds.Cloud(release, url, tmp_path, server)
+
+    return make
+
+
+@pytest.fixture
+def cloud(
+    make_cloud: Callable[..., clouds.Cloud],
+    make_nova_sqlite: Callable[..., str],
+) -> clouds.Cloud:
+    """Make one of the newest release on SQLite."""
+    return make_cloud(schema.NEWEST, make_nova_sqlite(schema.NEWEST))
+
+
+@pytest.fixture
+def each_cloud(
+    make_cloud: Callable[..., clouds.Cloud],
+    make_nova_sqlite: Callable[..., str],
+    nova_release: str,
+) -> clouds.Cloud:
+    """Make one of each release on SQLite."""
+    return make_cloud(nova_release, make_nova_sqlite(nova_release))
+
+
+@pytest.fixture
+def nova_99(tmp_path: pathlib.Path) -> str:
+    """Let Nova say that it is of a release that is not known."""
+    folder = tmp_path / "path"
+    info = folder / "nova-99.0.0.dist-info"
+    info.mkdir(parents=True)
+    info.joinpath("METADATA").write_text(
+        "Metadata-Version: 2.1\nName: nova\nVersion: 99.0.0\n"
+    )
+    return str(folder)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Run by test_nova_switch.py with the Python of a Nova release.
+"""Run by tests/resources/clouds.py with the Python of a Nova release.
 
     nova_switch.py CASE nova.conf [ARGUMENT ...]
 
@@ -23,7 +23,6 @@ import pathlib
 
 from nova import config
 from nova import context as nova_context
-from nova import exception
 from nova import objects
 import nova.conf
 from nova.db.api import api as api_db
@@ -80,20 +79,7 @@ def engines(cell_url: str) -> Any:
             name: engine.url.render_as_string(hide_password=False)
             for name, engine in every.items()
         },
-        "connections": [
-            engine.pool.checkedin() + engine.pool.checkedout()
-            for engine in every.values()
-            if hasattr(engine.pool, "checkedin")
-        ],
     }
-
-
-def replica_first() -> Any:
-    """Let the first engine be made for a read of the replica."""
-    context = admin()
-    with main_db.context_manager.async_.using(context):
-        pass
-    return seams()
 
 
 def lazy() -> Any:
@@ -250,7 +236,6 @@ def modes(uuid: str) -> Any:
 
 def object_seam() -> Any:
     """Be a process without a database: which seams are there at once."""
-    assert exception
     return seams()
 
 
