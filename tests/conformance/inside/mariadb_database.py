@@ -10,7 +10,9 @@ few of this process, which has its tables from last time and is emptied.
 Only the main database moves; that of the API stays where it was.
 """
 
+import atexit
 from collections.abc import Callable, Iterator
+import contextlib
 import os
 from typing import Any, Final
 
@@ -42,22 +44,33 @@ class _Server:
             self.made.add(name)
         return f"{self.url}{name}"
 
+    def drop(self) -> None:
+        """Leave nothing on a server that others use too."""
+        if not self.made:
+            return
+        with self._connect() as connection, connection.cursor() as cursor:
+            for name in self.made:
+                _end_others(cursor, name)
+                cursor.execute(f"DROP DATABASE `{name}`")
+
     def _make(self, name: str) -> None:
+        with self._connect() as connection, connection.cursor() as cursor:
+            cursor.execute(f"CREATE DATABASE `{name}` CHARACTER SET utf8mb3")
+            cursor.execute("SELECT VERSION()")
+            [self.version] = cursor.fetchone() or [""]
+
+    def _connect(self) -> Any:
         import pymysql
         import sqlalchemy
 
         url = sqlalchemy.make_url(self.url)
-        connection = pymysql.connect(
+        return pymysql.connect(
             host=url.host or "",
             port=url.port or 3306,
             user=url.username,
             password=url.password or "",
             autocommit=True,
         )
-        with connection, connection.cursor() as cursor:
-            cursor.execute(f"CREATE DATABASE `{name}`")
-            cursor.execute("SELECT VERSION()")
-            [self.version] = cursor.fetchone() or [""]
 
 
 _SERVER: Final = _Server()
@@ -69,6 +82,7 @@ def begin(url: str) -> None:
     :param url: of the server, ending in a slash
     """
     _SERVER.url = url
+    atexit.register(_SERVER.drop)
     wrapt.register_post_import_hook(_patch_nova, "nova.db.main.api")
     wrapt.register_post_import_hook(_patch_pymysql, "pymysql.connections")
 
@@ -124,7 +138,9 @@ def _executescript(connection: Any, script: str) -> None:
         cursor.execute("SET foreign_key_checks = 0")
         tables = _tables(cursor)
         if tables:
-            _end_others(cursor)
+            cursor.execute("SELECT DATABASE()")
+            [(name,)] = cursor.fetchall()
+            _end_others(cursor, name)
             for table in _used(cursor, tables):
                 cursor.execute(f"TRUNCATE TABLE `{table}`")
         else:
@@ -162,11 +178,19 @@ def _used(cursor: Any, tables: list[str]) -> list[str]:
     return sorted(used & set(data))
 
 
-def _end_others(cursor: Any) -> None:
-    """End connections that an earlier test left open, with their locks."""
+def _end_others(cursor: Any, name: str) -> None:
+    """End connections that an earlier test left open, with their locks.
+
+    :param name: of the database that they are to
+    """
+    import pymysql
+
     cursor.execute(
         "SELECT id FROM information_schema.processlist WHERE "
-        "db = DATABASE() AND id <> CONNECTION_ID()"
+        "db = %s AND id <> CONNECTION_ID()",
+        [name],
     )
     for (number,) in cursor.fetchall():
-        cursor.execute(f"KILL {number}")
+        # It may have gone by itself.
+        with contextlib.suppress(pymysql.err.OperationalError):
+            cursor.execute(f"KILL {number}")
