@@ -310,7 +310,7 @@ def tree(release: str, keep: pathlib.Path | None = None) -> Iterator[Tree]:
 def _end(process: subprocess.Popen[bytes]) -> None:
     if process.poll() is not None:
         return
-    # Its own session: what it started goes with it.
+    # It leads a group: what it started goes with it.
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
 

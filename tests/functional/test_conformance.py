@@ -155,3 +155,5 @@ def test_nova_has_the_plugin_in_it(
     assert proof.judged(outcome.with_it) > 0
     if version:
         assert outcome.without.databases == {version}
+        left = mariadb_server.execute("SHOW DATABASES LIKE 'conformance%'")
+        assert list(left) == []
