@@ -298,63 +298,37 @@ def test_states_that_the_map_does_not_know(
     )
 
 
+_GALERA = {"wsrep_on": "ON"}
+_SNAPSHOT = "innodb_snapshot_isolation"
+
+
 @pytest.mark.parametrize(
-    ("url", "variables", "configured", "check", "said"),
+    ("scheme", "variables", "configured", "check", "said"),
     [
-        ("mysql+pymysql", {}, "", "Galera", ""),
-        ("mysql+pymysql", {"wsrep_on": "OFF"}, "", "Galera", ""),
-        ("mysql+pymysql", {"wsrep_on": "ON"}, "", "Galera", "refused"),
+        ("mysql", {}, "", "Galera", ""),
+        ("mysql", {"wsrep_on": "OFF"}, "", "Galera", ""),
+        ("mysql", _GALERA, "", "Galera", "refused"),
+        ("mysql", _GALERA | {"wsrep_sync_wait": "1"}, "", "Galera", "refused"),
+        ("mysql", _GALERA | {"wsrep_sync_wait": "7"}, "", "Galera", ""),
+        ("mysql", _GALERA, "3", "Galera", ""),
         (
-            "mysql+pymysql",
-            {"wsrep_on": "ON", "wsrep_sync_wait": "1"},
-            "",
-            "Galera",
-            "refused",
-        ),
-        (
-            "mysql+pymysql",
-            {"wsrep_on": "ON", "wsrep_sync_wait": "7"},
-            "",
-            "Galera",
-            "",
-        ),
-        ("mysql+pymysql", {"wsrep_on": "ON"}, "3", "Galera", ""),
-        (
-            "mysql+pymysql",
-            {"wsrep_on": "ON", "wsrep_sync_wait": "3"},
+            "mysql",
+            _GALERA | {"wsrep_sync_wait": "3"},
             "0",
             "Galera",
             "refused",
         ),
-        ("mariadb+pymysql", {"wsrep_on": "ON"}, "3", "Galera", "refused"),
-        (
-            "mysql+pymysql",
-            {"innodb_snapshot_isolation": "ON"},
-            "",
-            "Snapshot isolation",
-            "",
-        ),
-        (
-            "mariadb+pymysql",
-            {"innodb_snapshot_isolation": "ON"},
-            "",
-            "Snapshot isolation",
-            "1020",
-        ),
-        (
-            "mariadb+pymysql",
-            {"innodb_snapshot_isolation": "OFF"},
-            "",
-            "Snapshot isolation",
-            "",
-        ),
+        ("mariadb", _GALERA, "3", "Galera", "refused"),
+        ("mysql", {_SNAPSHOT: "ON"}, "", "Snapshot isolation", ""),
+        ("mariadb", {_SNAPSHOT: "ON"}, "", "Snapshot isolation", "1020"),
+        ("mariadb", {_SNAPSHOT: "OFF"}, "", "Snapshot isolation", ""),
     ],
 )
 def test_settings_of_the_server(
     deploy: Deploy,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
-    url: str,
+    scheme: str,
     variables: dict[str, str],
     configured: str,
     check: str,
@@ -367,7 +341,9 @@ def test_settings_of_the_server(
 
     monkeypatch.setattr(readiness.cells, "look", look)
     more = f"mysql_wsrep_sync_wait = {configured}\n" if configured else ""
-    _, found = _status(capsys, deploy(LINE + more, url=f"{url}://u@h/d"))
+    _, found = _status(
+        capsys, deploy(LINE + more, url=f"{scheme}+pymysql://u@h/d")
+    )
     assert found[check][0] == ("Warning" if said else "Success")
     assert said in (found[check][1] or "")
 
