@@ -30,12 +30,14 @@ class Queue:
     """The casts that were sent and not delivered.
 
     :ivar waiting: what was sent, oldest first
+    :ivar delivered: the methods that were carried out
     :ivar failed: the methods that ended in an exception, with its text
     :ivar dead: hosts that receive nothing
     """
 
     def __init__(self) -> None:
         self.waiting: list[_Cast] = []
+        self.delivered: list[str] = []
         self.failed: list[tuple[str, str]] = []
         self.dead: set[str] = set()
         self._direct = rpc_client._BaseCallContext.cast
@@ -73,6 +75,7 @@ class Queue:
                 )
             except Exception as error:  # noqa: BLE001 - as of any cast
                 self.failed.append((method, str(error)))
+            self.delivered.append(method)
             if method == last:
                 return
 
