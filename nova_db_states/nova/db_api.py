@@ -175,8 +175,7 @@ class Seam:
         else:
             known = {
                 **self._stored(connection, request.values),
-                "id": rows.id_of(connection, self._models.Instance, uuid),
-                "uuid": uuid,
+                **rows.key_of(connection, self._models.Instance, uuid),
             }
         every = pairs.models_of(self._models)
         for name, change in self._changes(connection, request).items():

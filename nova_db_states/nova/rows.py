@@ -24,8 +24,8 @@ __all__ = [
     "PLAIN",
     "Row",
     "cache_without_groups",
-    "id_of",
     "is_as_stored",
+    "key_of",
     "locked",
     "make",
     "mapped",
@@ -188,23 +188,25 @@ def is_as_stored(model: Any, values: Mapping[str, Any]) -> bool:
     )
 
 
-def id_of(connection: sa.Connection, model: Any, instance_uuid: str) -> int:
-    """Read the primary key of an instance.
+def key_of(
+    connection: sa.Connection, model: Any, instance_uuid: str
+) -> dict[str, Any]:
+    """Read what identifies an instance.
 
     :param connection: in the transaction that changed the instance
     :param model: ``models.Instance``
-    :param instance_uuid: of a row that is there
-    :returns: the id
+    :param instance_uuid: of a row that is there, in any letters that the
+        database takes for it
+    :returns: ``id`` and ``uuid``
     """
     key = {"key_uuid": instance_uuid}
-    found: int = connection.execute(_id_select(model), key).scalar_one()
-    return found
+    return dict(connection.execute(_key_select(model), key).one()._mapping)
 
 
 @functools.cache
-def _id_select(model: Any) -> sa.Select[Any]:
+def _key_select(model: Any) -> sa.Select[Any]:
     columns = model.__table__.c
-    return sa.select(columns.id).where(
+    return sa.select(columns.id, columns.uuid).where(
         columns.uuid == sa.bindparam("key_uuid")
     )
 

@@ -8,28 +8,28 @@ from tests.resources import schema
 from tests.resources import servers
 
 _RELEASES = (schema.RELEASES[0], schema.NEWEST)
-_SCHEMES = ("mysql+pymysql", "mariadb+pymysql")
+_MODULES = ("contract_cases", "transaction_cases")
 
 
 @pytest.mark.parametrize("release", _RELEASES)
 def test_on_sqlite(release: str) -> None:
     """Every call comes to what it comes to in Nova alone."""
-    check(runner.run(release, "contract_cases", plugin=True))
+    check(runner.run(release, _MODULES, plugin=True))
 
 
 @pytest.mark.parametrize("release", _RELEASES)
-@pytest.mark.parametrize("scheme", _SCHEMES)
+@pytest.mark.parametrize("modules", [_MODULES, "server_cases", "scheme_cases"])
 def test_on_mariadb(
-    mariadb_server: servers.Server, release: str, scheme: str
+    mariadb_server: servers.Server, release: str, modules: str
 ) -> None:
-    """And so it does on MariaDB under both schemes."""
+    """So it does on MariaDB, where others lock, deadlock and win races."""
     check(
         runner.run(
             release,
-            "contract_cases",
+            modules,
             plugin=True,
             database="mariadb",
-            mariadb_url=mariadb_server.url(scheme=scheme),
+            mariadb_url=mariadb_server.url(),
         )
     )
 

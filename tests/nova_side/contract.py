@@ -13,6 +13,7 @@ import datetime
 import json
 from typing import Any
 
+import fixtures
 from nova import conf
 from nova import context as nova_context
 from nova import exception
@@ -21,6 +22,7 @@ from nova import test
 from nova.db.main import api as main_db
 from nova.db.main import models
 from nova.tests.unit import fake_flavor
+from oslo_db.sqlalchemy import enginefacade
 from oslo_utils import fixture as utils_fixture
 import sqlalchemy as sa
 from sqlalchemy import orm
@@ -48,12 +50,30 @@ DETACHED = "DetachedInstanceError"
 class Case(test.TestCase):
     """Pairs of instances, and calls on both."""
 
+    SCHEME = ""
+
     def setUp(self) -> None:
         """Stop the clock, so that both write the same."""
         super().setUp()
+        if self.SCHEME:
+            self.use_scheme(self.SCHEME)
         self.admin = nova_context.get_admin_context()
         self.useFixture(utils_fixture.TimeFixture(NOW))
         self.mode = "enforce"
+
+    def use_scheme(self, scheme: str) -> None:
+        """Name the database otherwise than Nova's migrations would bear."""
+        manager = enginefacade.transaction_context()
+        url = main_db.get_engine().url.set(drivername=scheme)
+        manager.configure(connection=url.render_as_string(hide_password=False))
+        engine = manager.writer.get_engine()
+        self.assertEqual("mariadb", engine.dialect.name)
+        self.useFixture(
+            fixtures.MonkeyPatch(
+                "nova.db.main.api.get_context_manager", lambda _: manager
+            )
+        )
+        self.addCleanup(engine.dispose)
 
     @contextlib.contextmanager
     def nova_alone(self) -> Any:
@@ -288,6 +308,9 @@ def difference(at: str, alone: Any, ours: Any) -> Any:
         described(NOW),
         described(NOW.replace(microsecond=0)),
     }:
+        return
+    if isinstance(ours, str) and str(alone).startswith(f"{ours}."):
+        # Of a time the server keeps the seconds.
         return
     if (alone, ours) == ("InstanceUpdateConflict", "UnexpectedTaskStateError"):
         # One about ``vm_state`` alone; see ``conflicts.as_nova``.
