@@ -26,6 +26,7 @@ from nova_db_states.nova import conflicts
 from nova_db_states.nova import counters
 from nova_db_states.nova import destroying
 from nova_db_states.nova import hints
+from nova_db_states.nova import judgement
 from nova_db_states.nova import pairs
 from nova_db_states.nova import rows
 from nova_db_states.nova import settings
@@ -145,11 +146,9 @@ class Seam:
             return copy.copy(original), self._db._instance_update(
                 context, instance_uuid, values, expected, original=original
             )
-        joins = (
-            list(calls.SEPARATE)
-            if columns_to_join is None
-            else columns_to_join
-        )
+        joins = columns_to_join
+        if joins is None:
+            joins = list(calls.SEPARATE)
         if not nested and rows.PLAIN.issuperset(joins):
             done = self._detached(context, request, joins)
             if done is not None:
@@ -320,13 +319,13 @@ class Seam:
             "vm_state": vm_state,
             "task_state": task_state,
         }
-        every = (request.added, *request.named)
         failed = [
             guard
-            for guard in every
-            if guard is not None and guard.column in conflict.expected
+            for guard in request.named
+            if guard.column in conflict.expected
         ]
-        if request.added in failed:
+        if request.added is not None and guards.STATE in conflict.expected:
+            failed.append(judgement.explained(request.write, request.added))
             conflicts.report("refused", calls.facts(context, request, row))
         raise conflicts.as_nova(
             self._exception, request.instance_uuid, failed, row

@@ -93,7 +93,6 @@ def reading(theirs: Callable[..., Any]) -> Any:
     :param theirs: Nova's class method
     :returns: the class method in its place
     """
-
     # The class takes the first place, and is none of ``args``.
     place = list(inspect.signature(theirs).parameters).index("use_slave") - 1
 
