@@ -190,9 +190,9 @@ def _waits_for_its_end(manager: Any, instance: Any) -> bool:
     soft-deleted, and then passes over it.
     """
     return bool(
-        instance.host == manager.host
+        instance.vm_state in (_BUILDING, _SOFT_DELETED)
         and instance.task_state == _DELETING
-        and instance.vm_state in (_BUILDING, _SOFT_DELETED)
+        and instance.host == manager.host
     )
 
 
