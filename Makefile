@@ -8,15 +8,19 @@ BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 ARGS ?=
 
-.PHONY: help demo test unit functional conformance bench map docs lint types \
-    clean
+.PHONY: help demo demo-nova test unit functional conformance bench map docs \
+    lint types clean
 .DEFAULT_GOAL := help
 
 help: ## Show the targets
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
 
 demo: $(VENV)/run.stamp ## Play the race with and without guards; needs no server
 	$(BIN)/nova-db-states demo $(ARGS)
+
+demo-nova: $(VENV)/run.stamp ## Play it through real Nova, the plugin off and on
+	$(BIN)/python tools/nova_venvs.py 34.0.0
+	.nova/34.0.0/bin/python -W ignore tools/nova_demo.py $(ARGS)
 
 test: unit functional ## Run all tests
 

@@ -2,58 +2,29 @@
 """``nova-db-states demo``: the race, without guards and with them."""
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 import contextlib
-import csv
-import json
 import os
 import signal
 import time
-from typing import Any, Final, TextIO
+from typing import Final, TextIO
 
 from cliff import command as cliff_command
-from rich import box
 from rich import console as rich_console
 from rich import progress as rich_progress
-from rich import table as rich_table
-from rich import text as rich_text
 
+from nova_db_states.cmd import demo_tables
 from nova_db_states.cmd import shell
-from nova_db_states.demo import actor
-from nova_db_states.demo import report
 from nova_db_states.demo import runner
-from nova_db_states.demo import verdict
 
-__all__ = ["Demo"]
+__all__ = ["Demo", "add_options", "show"]
 
 DB_URL_VARIABLE: Final = "NOVA_DB_STATES_DEMO_DB_URL"
 
 _DEFAULTS: Final = runner.Settings()
 
-# Wide enough for the tables, where the output is no terminal.
-_WIDTH: Final = 110
-
 # How long a second signal has no effect, in seconds.
 _PATIENCE_S: Final = 10.0
-
-_PREFACE: Final = (
-    "{races} races: two processes write the row of the same server, first as "
-    "Nova saves it, then with guards. A delete waits until the build is over; "
-    "in {restarts} of the races nova-compute is restarted meanwhile, and goes "
-    "by what the row says."
-)
-_OVERWRITTEN: Final = "<- delete overwritten"
-_TITLES: Final = {
-    "direct": "Direct saves, as Nova 34 makes them",
-    "guarded": "Guarded updates",
-}
-_STYLES: Final = {
-    actor.Outcome.REFUSED: "yellow",
-    actor.Outcome.GONE: "yellow",
-    actor.Outcome.STOPPED: "yellow",
-    actor.Outcome.NOTED: "italic",
-    actor.Outcome.WRITTEN: "",
-}
 
 
 class Demo(cliff_command.Command):
@@ -89,38 +60,7 @@ class Demo(cliff_command.Command):
             f"found (default: {DB_URL_VARIABLE} in the environment, or else "
             "a temporary SQLite file)",
         )
-        parser.add_argument(
-            "--races",
-            metavar="NUMBER",
-            type=_at_least_one,
-            default=_DEFAULTS.races,
-            help="races in each mode; from 8 on every pair is among them; "
-            "very few may show no damage at all, which is exit code 1 "
-            f"(default: {_DEFAULTS.races})",
-        )
-        parser.add_argument(
-            "--workers",
-            metavar="NUMBER",
-            type=_at_least_one,
-            default=_DEFAULTS.workers,
-            help="races at the same time, two processes each (default: "
-            f"{_DEFAULTS.workers})",
-        )
-        parser.add_argument(
-            "--seed",
-            metavar="NUMBER",
-            type=int,
-            default=_DEFAULTS.seed,
-            help="another number plays other moments (default: "
-            f"{_DEFAULTS.seed})",
-        )
-        parser.add_argument(
-            "-f",
-            "--format",
-            choices=("table", "json", "csv"),
-            default="table",
-            help="how to print the result (default: table)",
-        )
+        add_options(parser)
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
@@ -131,21 +71,85 @@ class Demo(cliff_command.Command):
             parsed_args.workers,
             parsed_args.seed,
         )
-        ending = _Ending()
-        try:
-            with (
-                ending.at_signals(),
-                _shown(self.app.stderr, settings.races) as progress,
-            ):
-                result = runner.play(settings, progress)
-        except (KeyboardInterrupt, SystemExit):
-            # The terminal may be what went away.
-            with contextlib.suppress(OSError):
-                self.app.stderr.write(f"{ending}\n")
-            raise
-        show = {"table": _print_tables, "json": _print_json, "csv": _print_csv}
-        show[parsed_args.format](result, self.app.stdout)
-        return shell.EXIT_DONE if result.holds else shell.EXIT_DOES_NOT_HOLD
+        return show(
+            lambda progress: runner.play(settings, progress),
+            settings,
+            parsed_args.format,
+            self.app.stdout,
+            self.app.stderr,
+        )
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that do not depend on who writes.
+
+    :param parser: of a command that plays the demo
+    """
+    parser.add_argument(
+        "--races",
+        metavar="NUMBER",
+        type=_at_least_one,
+        default=_DEFAULTS.races,
+        help="races in each mode; from 8 on every pair is among them; "
+        "very few may show no damage at all, which is exit code 1 "
+        f"(default: {_DEFAULTS.races})",
+    )
+    parser.add_argument(
+        "--workers",
+        metavar="NUMBER",
+        type=_at_least_one,
+        default=_DEFAULTS.workers,
+        help="races at the same time, two processes each (default: "
+        f"{_DEFAULTS.workers})",
+    )
+    parser.add_argument(
+        "--seed",
+        metavar="NUMBER",
+        type=int,
+        default=_DEFAULTS.seed,
+        help=f"another number plays other moments (default: {_DEFAULTS.seed})",
+    )
+    parser.add_argument(
+        "-f",
+        "--format",
+        choices=demo_tables.FORMATS,
+        default="table",
+        help="how to print the result (default: table)",
+    )
+
+
+def show(  # noqa: PLR0917 - what, and where it is told
+    play: Callable[[runner.Progress], runner.Result],
+    settings: runner.Settings,
+    form: str,
+    out: TextIO,
+    err: TextIO,
+    wording: demo_tables.Wording = demo_tables.WORDING,
+) -> int:
+    """Play and print.
+
+    :param play: plays
+    :param settings: what is played
+    :param form: ``table``, ``json`` or ``csv``
+    :param out: for the result
+    :param err: for the progress
+    :param wording: what the modes are called
+    :returns: the exit code
+    """
+    ending = _Ending()
+    try:
+        with (
+            ending.at_signals(),
+            _shown(err, settings.races, wording) as progress,
+        ):
+            result = play(progress)
+    except (KeyboardInterrupt, SystemExit):
+        # The terminal may be what went away.
+        with contextlib.suppress(OSError):
+            err.write(f"{ending}\n")
+        raise
+    demo_tables.print_result(result, form, out, wording)
+    return shell.EXIT_DONE if result.holds else shell.EXIT_DOES_NOT_HOLD
 
 
 def _at_least_one(text: str) -> int:
@@ -203,7 +207,9 @@ class _Ending:
 
 
 @contextlib.contextmanager
-def _shown(stream: TextIO, races: int) -> Iterator[runner.Progress]:
+def _shown(
+    stream: TextIO, races: int, wording: demo_tables.Wording
+) -> Iterator[runner.Progress]:
     """Show a bar for each mode; nothing if nobody looks."""
     console = rich_console.Console(file=stream)
     with rich_progress.Progress(
@@ -218,7 +224,7 @@ def _shown(stream: TextIO, races: int) -> Iterator[runner.Progress]:
     ) as bars:
         tasks = {
             name: bars.add_task(title, total=races, damaged=0, start=False)
-            for name, title in _TITLES.items()
+            for name, title in wording.titles.items()
         }
 
         def show(mode: str, done: int, damaged: int) -> None:
@@ -227,163 +233,3 @@ def _shown(stream: TextIO, races: int) -> Iterator[runner.Progress]:
             bars.update(tasks[mode], completed=done, damaged=damaged)
 
         yield show
-
-
-def _print_json(result: runner.Result, stream: TextIO) -> None:
-    json.dump(report.as_mapping(result), stream, indent=2)
-    stream.write("\n")
-
-
-def _print_csv(result: runner.Result, stream: TextIO) -> None:
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(("figure", "direct", "guarded"))
-    for figure in report.figures(result):
-        writer.writerow((figure.name, *_numbers(figure)))
-
-
-def _print_tables(result: runner.Result, stream: TextIO) -> None:
-    console = rich_console.Console(file=stream, highlight=False)
-    if console.is_terminal:
-        _print_on(console, result)
-        return
-    console.width = _WIDTH
-    with console.capture() as captured:
-        _print_on(console, result)
-    # A file is no place for the blanks that fill a terminal's line.
-    stream.writelines(
-        f"{line.rstrip()}\n" for line in captured.get().splitlines()
-    )
-
-
-def _print_on(console: rich_console.Console, result: runner.Result) -> None:
-    told = report.told(result)
-    console.print(
-        _PREFACE.format(
-            races=result.settings.races,
-            restarts=report.restarts(result) or "none",
-        )
-    )
-    if told is not None:
-        race = told[0].race
-        console.print(
-            f"\nRace {race.number}, {race.pair}: who wrote what, and what "
-            f"the row said after\n",
-            style="bold",
-        )
-        wide = console.width >= _WIDTH
-        for title, played in zip(_TITLES.values(), told, strict=True):
-            console.print(_timeline(title, played, wide=wide))
-    console.print(_summary(result))
-    console.print(_pairs(result))
-    console.print(
-        report.verdict_of(result), style="green" if result.holds else "red"
-    )
-    console.print(
-        f"seed {result.settings.seed}, {2 * result.settings.workers} "
-        f"processes",
-        style="dim",
-    )
-
-
-def _timeline(
-    title: str, played: verdict.Played, *, wide: bool
-) -> rich_table.Table:
-    table = _table(title)
-    table.add_column("ms", justify="right")
-    table.add_column("process" if wide else "who", overflow="fold")
-    table.add_column("what happened", overflow="fold")
-    table.add_column("expects" if wide else "guard", overflow="fold")
-    table.add_column("row after: vm / task", overflow="fold")
-    accepted = marked = False
-    for event in played.events:
-        style = _STYLES[event.outcome]
-        bad = accepted and verdict.wiped(event)
-        accepted = accepted or verdict.accepts_delete(event)
-        row = str(event.row or "")
-        if bad and not marked:
-            row = f"{row}\n{_OVERWRITTEN}"
-            marked = True
-        table.add_row(
-            f"{event.ended_s * 1000:.0f}",
-            event.who if wide else event.who.split()[0][5:],
-            _happened(played, event),
-            _expected(event, wide=wide),
-            rich_text.Text(row, "bold red" if bad else ""),
-            style=style,
-        )
-    table.add_row("", "", "in the end", "", _ending(played), style="bold")
-    return table
-
-
-def _happened(played: verdict.Played, event: actor.Event) -> str:
-    text = report.did(played, event)
-    if event.outcome == actor.Outcome.REFUSED:
-        return f"REFUSED: {text}"
-    if event.outcome == actor.Outcome.GONE:
-        return f"row is gone: {text}"
-    return text
-
-
-def _expected(event: actor.Event, *, wide: bool) -> str:
-    if event.outcome == actor.Outcome.NOTED:
-        return ""
-    if wide:
-        return event.expected or "anything"
-    return "yes" if event.expected else "none"
-
-
-def _ending(played: verdict.Played) -> rich_text.Text:
-    if played.final.deleted:
-        return rich_text.Text("deleted", "green")
-    return rich_text.Text(f"still there: {played.final}", "bold red")
-
-
-def _summary(result: runner.Result) -> rich_table.Table:
-    table = _table("What happened")
-    table.add_column("")
-    table.add_column("direct", justify="right")
-    table.add_column("guarded", justify="right")
-    table.add_column("", style="dim")
-    for figure in report.figures(result):
-        direct, guarded = _numbers(figure)
-        table.add_row(
-            figure.title,
-            _coloured(direct, figure),
-            _coloured(guarded, figure),
-            figure.meaning,
-        )
-    return table
-
-
-def _pairs(result: runner.Result) -> rich_table.Table:
-    table = _table("Races with damage, by what raced")
-    table.add_column("")
-    table.add_column("races", justify="right")
-    table.add_column("direct", justify="right")
-    table.add_column("guarded", justify="right")
-    for pair, races, direct, guarded in report.by_pair(result):
-        table.add_row(pair, str(races), str(direct), str(guarded))
-    return table
-
-
-def _table(title: str) -> rich_table.Table:
-    return rich_table.Table(
-        title=title,
-        title_justify="left",
-        title_style="bold",
-        box=box.SIMPLE_HEAD,
-        pad_edge=False,
-    )
-
-
-def _numbers(figure: report.Figure) -> tuple[Any, Any]:
-    if figure.name == "seconds":
-        return round(figure.direct, 1), round(figure.guarded, 1)
-    return figure.direct, figure.guarded
-
-
-def _coloured(number: float, figure: report.Figure) -> rich_text.Text:
-    style = ""
-    if figure.damage:
-        style = "bold red" if number else "bold green"
-    return rich_text.Text(str(number), style)

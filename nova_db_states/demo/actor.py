@@ -121,16 +121,16 @@ class _Player:
         self._way = way
         self._peer = peer
         self.account = Account(job.race.number, job.side)
-        row = way.read(job.uuid)
-        if row is None:
+        server = way.load(job.uuid)
+        if server is None:
             raise LookupError(f"the row of {job.uuid} is missing")
-        self.server = saves.Server(job.uuid, row)
+        self.server = server
 
     def load(self) -> bool:
-        row = self._way.read(self._job.uuid)
-        if row is None or row.deleted:
+        server = self._way.load(self._job.uuid)
+        if server is None or server.row.deleted:
             return False
-        self.server = saves.Server(self._job.uuid, row)
+        self.server = server
         return True
 
     def accept(self, write: saves.Write) -> None:

@@ -184,28 +184,35 @@ def _is_plain(played: verdict.Played) -> bool:
     )
 
 
-def verdict_of(result: runner.Result) -> str:
+def verdict_of(
+    result: runner.Result,
+    direct_name: str = "Direct saves",
+    guarded_name: str = "guarded updates",
+) -> str:
     """Say in a sentence or two what the run showed.
 
     :param result: of a run
+    :param direct_name: of the first mode, at the beginning of a sentence
+    :param guarded_name: of the second mode, inside of one
     :returns: the text
     """
     direct = result.direct.count
     guarded = result.guarded.count
     if guarded.damage:
         return (
-            f"A guarded update let {guarded.damaged} of {guarded.races} races "
-            f"do damage. That must not be: please report it with the seed "
+            f"With {guarded_name}, {guarded.damaged} of {guarded.races} races "
+            f"did damage. That must not be: please report it with the seed "
             f"{result.settings.seed} and this output."
         )
     if not direct.damage:
         return (
-            f"No race did damage, not even with direct saves, so this run "
-            f"shows nothing. Play more: --races {max(120, 2 * direct.races)}."
+            f"No race did damage, not even with the first way to write, so "
+            f"this run shows nothing. Play more: --races "
+            f"{max(120, 2 * direct.races)}."
         )
     return (
-        f"Direct saves did damage in {direct.damaged} of {direct.races} "
-        f"races; guarded updates in none."
+        f"{direct_name} did damage in {direct.damaged} of {direct.races} "
+        f"races; {guarded_name} in none."
     )
 
 

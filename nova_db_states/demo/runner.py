@@ -83,18 +83,25 @@ class Result:
 
 
 Progress = Callable[[str, int, int], None]
+Opened = Callable[[str | None], contextlib.AbstractContextManager[str]]
 
 
 def play(
     settings: Settings,
     progress: Progress,
     modes: Sequence[type[saves.Saves]] = _MODES,
+    *,
+    opened: Opened = scratch.opened,
+    apart: bool = False,
 ) -> Result:
     """Play every race in both modes and judge them.
 
     :param settings: what to play
     :param progress: told the mode, the races done, and those with damage
     :param modes: the ways to write, the unguarded one first
+    :param opened: takes the URL of the settings, and gives that of a database
+        with the table
+    :param apart: whether each mode needs processes of its own
     :returns: both modes
     :raises UnsupportedDatabase: the database cannot be used
     :raises InvalidRequest: a number that makes no sense
@@ -105,15 +112,17 @@ def play(
             f"workers={settings.workers}: at least 1 race must be under way."
         )
     races = plan.draw(settings.seed, settings.races)
-    with (
-        scratch.opened(settings.url) as url,
-        _slots(url, min(settings.workers, len(races)), modes) as slots,
-    ):
-        stage = _Stage(url, settings.seed, races, slots)
-        first, second = (
-            _play_mode(kind, dataclasses.replace(stage, part=part), progress)
-            for part, kind in enumerate(modes)
-        )
+    groups = [[kind] for kind in modes] if apart else [list(modes)]
+    played: list[Mode] = []
+    with opened(settings.url) as url:
+        for group in groups:
+            workers = min(settings.workers, len(races))
+            with _slots(url, workers, group) as slots:
+                stage = _Stage(url, settings.seed, races, slots)
+                for kind in group:
+                    part = dataclasses.replace(stage, part=len(played))
+                    played.append(_play_mode(kind, part, progress))
+    first, second = played
     return Result(settings, first, second)
 
 

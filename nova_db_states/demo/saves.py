@@ -16,7 +16,17 @@ from nova_db_states import exceptions
 from nova_db_states import states
 from nova_db_states import tables
 
-__all__ = ["Base", "Row", "Saves", "Server", "Task", "Turn", "Write", "shown"]
+__all__ = [
+    "Base",
+    "Row",
+    "Saves",
+    "Server",
+    "Task",
+    "Turn",
+    "Write",
+    "shown",
+    "take_turns",
+]
 
 _Piece = TypeVar("_Piece")
 _T: Final = tables.instances
@@ -168,6 +178,9 @@ class Saves(Protocol):
     def read(self, uuid: str) -> Row | None:
         """Read a row as it is now, deleted or not."""
 
+    def load(self, uuid: str) -> Server | None:
+        """Read an instance to work with; ``None`` where there is no row."""
+
     def accept(self, server: Server, write: Write) -> None:
         """Accept an action, as nova-api does, or raise why not."""
 
@@ -201,7 +214,7 @@ class Base(abc.ABC):
         # Who only reads waits for nobody.
         self._reading = sa.create_engine(url, hide_parameters=True)
         if turn is not None:
-            _take_turns(self.context.db_connection.writer.get_engine(), turn)
+            take_turns(self.context.db_connection.writer.get_engine(), turn)
 
     def close(self) -> None:
         """Close what is open."""
@@ -213,6 +226,11 @@ class Base(abc.ABC):
         with self._reading.connect() as connection:
             found = connection.execute(_READ, {"uuid": uuid}).one_or_none()
         return None if found is None else Row(*found)
+
+    def load(self, uuid: str) -> Server | None:
+        """Read a row to work with."""
+        row = self.read(uuid)
+        return None if row is None else Server(uuid, row)
 
     def warm_up(self) -> None:
         """Read and write a row that does not exist."""
@@ -226,11 +244,14 @@ class Base(abc.ABC):
         """Make one write, or raise why not."""
 
 
-def _take_turns(engine: sa.Engine, turn: synchronize.Lock) -> None:
+def take_turns(engine: sa.Engine, turn: synchronize.Lock) -> None:
     """Have the turn whenever a connection is in use, and only then.
 
     Whatever writes through the engine takes a connection for as long as its
     transaction takes, and none while it works.
+
+    :param engine: that is written through
+    :param turn: the turn of everybody on this database
     """
 
     @event.listens_for(engine, "checkout")

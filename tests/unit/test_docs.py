@@ -24,7 +24,7 @@ from nova_db_states import exceptions
 from nova_db_states import retry
 from nova_db_states import states
 from nova_db_states import tables
-from nova_db_states.cmd import demo as demo_command
+from nova_db_states.cmd import demo_tables
 from nova_db_states.demo import plan
 from nova_db_states.demo import report
 from nova_db_states.demo import runner
@@ -173,7 +173,7 @@ def test_readme_shows_the_demo_as_it_is() -> None:
     shown = _code_blocks(_README, "text")[0]
     lines = {" ".join(line.split()) for line in shown.splitlines()}
     races = plan.draw(runner.Settings().seed, runner.Settings().races)
-    preface = demo_command._PREFACE.format(
+    preface = demo_tables.WORDING.preface.format(
         races=len(races), restarts=sum(race.restart for race in races)
     )
     assert " ".join(shown.split()).startswith(f"{preface} Race ")
@@ -182,16 +182,16 @@ def test_readme_shows_the_demo_as_it_is() -> None:
     row = saves.Row(1, None, None, None, 0)
     told = verdict.Played(races[0], (), (), row)
     tables_shown = [
-        demo_command._summary(result),
-        demo_command._pairs(result),
+        demo_tables._summary(result, demo_tables.WORDING),
+        demo_tables._pairs(result, demo_tables.WORDING),
         *(
-            demo_command._timeline(title, told, wide=True)
-            for title in demo_command._TITLES.values()
+            demo_tables._timeline(title, told, wide=True)
+            for title in demo_tables.WORDING.titles.values()
         ),
     ]
     for table in tables_shown:
         assert {str(table.title), _headings(table)} <= lines
-    assert demo_command._OVERWRITTEN in lines
+    assert demo_tables._OVERWRITTEN in lines
     for figure in report.figures(result):
         line = rf"{figure.title} [\d.]+ [\d.]+ {re.escape(figure.meaning)}"
         assert any(re.fullmatch(line.strip(), each) for each in lines), line
