@@ -80,7 +80,7 @@ class Step:
         :raises UnexpectedTaskStateError: of Nova, where the server is not
             ours any more
         """
-        self._look(None)
+        self._look(self._before)
 
     def end(self) -> None:
         """Look once more, and put the progress back.
@@ -130,8 +130,13 @@ class Step:
 
     def _watch(self, total: int | None) -> watch.Watch:
         progress = progress_.Progress(total)
+
+        def look() -> None:
+            percent = progress.percent()
+            self._look(self._shown if percent is None else percent)
+
         heart = heartbeat.Heart(
-            lambda: self._look(progress.percent()),
+            look,
             self.uuid,
             settings.watch_interval_s(),
             _FOR_EVER_S,
@@ -140,15 +145,14 @@ class Step:
         heart.start(time.sleep)
         return watch.Watch(heart, progress)
 
-    def _look(self, percent: int | None) -> None:
+    def _look(self, progress: int | None) -> None:
         """Ask whether the server is still ours, and tell how far we are."""
         if self._refusal is not None:
             # Some driver has caught it and gone on.
             raise self._refusal
         if self._lost:
             return
-        shown = self._shown if percent is None else percent
-        if not self._lookout.make(lambda: self._save(shown)):
+        if not self._lookout.make(lambda: self._save(progress)):
             self._skip("nova-conductor has not answered yet")
 
     def _save(self, progress: int | None) -> None:

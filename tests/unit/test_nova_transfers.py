@@ -99,10 +99,12 @@ def conductor(monkeypatch: pytest.MonkeyPatch) -> _Conductor:
 
 
 def _step(
-    conductor: _Conductor, vm_state: str = "active", **fields: Any
+    conductor: _Conductor,
+    vm_state: str = "active",
+    progress: int | None = 0,
 ) -> transfers.Step:
     theirs = conductor.instance(
-        None, uuid="u", vm_state=vm_state, progress=0, **fields
+        None, uuid="u", vm_state=vm_state, progress=progress
     )
     manager = types.SimpleNamespace(
         objects=types.SimpleNamespace(Instance=conductor.instance),
@@ -121,14 +123,19 @@ def _told(conductor: _Conductor) -> list[int | None]:
     ]
 
 
-def test_progress_rises_and_goes_back(conductor: _Conductor) -> None:
+@pytest.mark.parametrize("before", [None, 0, 7])
+def test_progress_rises_and_goes_back(
+    conductor: _Conductor, before: int | None
+) -> None:
     """Tells how much is there with each look, and in the end what was."""
-    step = _step(conductor)
+    step = _step(conductor, progress=before)
     step.begin()
     chunks = step.download(_Chunks(b"aa", b"bb"), "image")
     assert list(chunks) == [b"aa", b"bb"]
     step.end()
-    assert _told(conductor) == [0, 50, 0]
+    said = _told(conductor)
+    assert said[0] == said[-1] == before
+    assert [one for one in said if one != before][-1] == 50
     assert {tuple(each) for _, each in conductor.saves} == {("spawning",)}
     assert counters.snapshot()["watched"] == len(conductor.saves)
 
