@@ -7,7 +7,7 @@ from tests.nova_side import runner
 from tests.resources import schema
 from tests.resources import servers
 
-_MODULES = ("belief_cases", "refusal_cases")
+_MODULES = ("belief_cases", "guard_cases", "refusal_cases")
 
 # Objects and DB API differ least between the releases in the middle.
 _ON_MARIADB = (schema.RELEASES[0], schema.NEWEST)

@@ -46,15 +46,19 @@ ALIKE: Final[dict[str, list[Any]]] = {
         "active/rebuilding ",
     ],
     "refreshed": ["passed", "stopped/powering-on"],
-    "stale_of_a_replica": ["passed", "stopped/rebuilding"],
 }
 """What is the same in every pairing."""
 
-BELIEVED: Final[dict[str, list[Any]]] = {
-    "stale": [_OTHER_TASK, "active/None ", "stopped/None"],
+STALE: Final[dict[str, list[Any]]] = {
     "stale_of_a_list": [_OTHER_TASK, "stopped/None"],
     "stale_of_a_newer_version": [_OTHER_TASK, "stopped/None"],
     "stale_of_an_older_version": ["2.6", _OTHER_TASK, "stopped/None"],
+}
+"""What is refused to whoever tells what he saw, in clean fields at least."""
+
+BELIEVED: Final[dict[str, list[Any]]] = {
+    "stale": [_OTHER_TASK, "active/None ", "stopped/None"],
+    "stale_of_a_replica": ["passed", "stopped/rebuilding"],
     "in_a_handler": ["KeyError", "active/deleting"],
     "over_a_delete": [
         *(_DELETING, "building/networking "),
@@ -68,9 +72,10 @@ DISBELIEVED: Final[dict[str, list[Any]]] = {
     "stale": ["passed", "stopped/rebuilding ", "stopped/rebuilding"],
     "stale_of_a_list": ["passed", "stopped/rebuilding"],
     "stale_of_a_newer_version": ["passed", "stopped/rebuilding"],
+    "stale_of_a_replica": ["passed", "stopped/rebuilding"],
     "stale_of_an_older_version": ["2.6", "passed", "stopped/rebuilding"],
 }
-"""What nobody refuses for want of a belief."""
+"""What a conductor without the plugin does not see."""
 
 JUDGED: Final[dict[str, list[Any]]] = {
     "by_hand": ["passed", "error/None", _DELETING, "active/deleting"],
@@ -80,18 +85,21 @@ JUDGED: Final[dict[str, list[Any]]] = {
 }
 """What a conductor with the plugin does for whoever saves."""
 
-MAP_ALONE: Final[dict[str, list[Any]]] = {
+HALF_BELIEVED: Final[dict[str, list[Any]]] = {
     "in_a_handler": [_DELETING, "active/deleting"],
     "over_a_delete": [
         *(_DELETING, f"{_BUILT_ON} task_state"),
         *(_DELETING, "building/deleting"),
     ],
+    "stale": [_OTHER_TASK, "active/rebuilding task_state", "stopped/None"],
+    # Nova alone does not say that it has asked a replica.
+    "stale_of_a_replica": [_OTHER_TASK, "stopped/None"],
     "writer": [
         _DELETING,
         "nova/conductor/manager.py:ConductorManager._object_dispatch",
     ],
 }
-"""What the map refuses to a nova-compute that tells no belief."""
+"""What is refused to a nova-compute that tells of clean fields alone."""
 
 UNJUDGED: Final[dict[str, list[Any]]] = {
     "by_hand": ["passed", "error/None", "passed", "error/None"],
@@ -121,9 +129,9 @@ LEFT_DIRTY: Final[dict[str, list[Any]]] = {
 """What Nova alone leaves behind and sends."""
 
 EXPECTED: Final = {
-    BOTH: ALIKE | JUDGED | BELIEVED | ROLLED_BACK,
+    BOTH: ALIKE | JUDGED | STALE | BELIEVED | ROLLED_BACK,
     COMPUTE: ALIKE | UNJUDGED | DISBELIEVED | ROLLED_BACK,
-    CONDUCTOR: ALIKE | JUDGED | MAP_ALONE | DISBELIEVED | LEFT_DIRTY,
+    CONDUCTOR: ALIKE | JUDGED | STALE | HALF_BELIEVED | LEFT_DIRTY,
     NEITHER: ALIKE | UNJUDGED | DISBELIEVED | LEFT_DIRTY,
 }
 

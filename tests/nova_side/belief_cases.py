@@ -86,7 +86,7 @@ class Ways(instances.Case):
         self.assertEqual(("active", None), self.seen(sent))
 
     def test_sent_by_nova_alone(self) -> None:
-        """What Nova alone sends has beliefs in its clean fields only."""
+        """What Nova alone sends is believed in its clean fields only."""
         server = self.read(self.made())
         server.task_state = "rebuilding"
         primitive = server.obj_to_primitive()
@@ -94,9 +94,12 @@ class Ways(instances.Case):
         sent = objects.Instance.obj_from_primitive(primitive, self.admin)
         self.assertIsNone(self.seen(sent))
         self.assertEqual("active", belief.of(sent).vm_state)
-        self.other(server, vm_state="stopped", task_state=None)
+        late = sent.obj_clone()
         sent.save()
-        self.assertEqual(("stopped", "rebuilding"), self.row(server))
+        self.assertEqual(("active", "rebuilding"), self.row(server))
+        self.other(server, vm_state="stopped", task_state=None)
+        self.assert_refused(late)
+        self.assertEqual(("stopped", None), self.row(server))
 
     def test_garbage_sent(self) -> None:
         """Nonsense beside the fields is no belief and no error."""
