@@ -15,6 +15,7 @@ from typing import Final
 
 from tests.conformance import results
 from tests.conformance import running
+from tests.resources import mariadb
 from tools import nova_venvs
 
 OK: Final = "ok"
@@ -183,6 +184,8 @@ class _Work:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
+                # Whoever is killed himself cannot end it any more.
+                preexec_fn=mariadb._die_with_parent,  # noqa: PLW1509 - as there
             )
 
     def _wait(
