@@ -76,6 +76,8 @@ class Write:
         it counts only where the action is asked for by name
     :ivar dirty: whether it writes, beside its own, what an earlier save was
         refused and left in the object
+    :ivar late: whether who makes it does so after another participant of the
+        action, unseen by him, has ended it
     """
 
     change: notation.Change
@@ -90,6 +92,7 @@ class Write:
     defect: str = ""
     reserved: bool = False
     dirty: bool = False
+    late: bool = False
 
     def is_in(self, release: int) -> bool:
         """Say whether a Nova release has this write."""
@@ -250,6 +253,7 @@ def fails(
     defect: str = "",
     reserved: bool = False,
     dirty: bool = False,
+    late: bool = False,
 ) -> Write:
     """Declare a write that gives the action up.
 
@@ -265,6 +269,7 @@ def fails(
     :param defect: as in :class:`Write`
     :param reserved: as in :class:`Write`
     :param dirty: as in :class:`Write`
+    :param late: as in :class:`Write`
     :returns: the write
     :raises InvalidMap: ``change`` is not in the notation
     """
@@ -281,6 +286,7 @@ def fails(
         defect,
         reserved,
         dirty,
+        late,
     )
 
 

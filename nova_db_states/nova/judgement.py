@@ -8,8 +8,9 @@ database judges that set inside the ``UPDATE``.
 
 1. The administrator's reset-state may change everything.
 2. A delete may change everything but another kind of delete: it is the only
-   writer whose belief does not matter. What carries it out follows the same
-   rule, so that only what is being deleted is marked as deleted.
+   writer whose belief does not matter. Who has seen its task carries it out
+   whatever the row says by then; else only what is being deleted, or what
+   the writer sees, is marked as deleted.
 3. Everybody else may change what he believes is there, and the states that
    his own action leads to from there, since an action has several
    participants with an object each, and one of them may be ahead. Nova's API
@@ -185,12 +186,15 @@ def destroy_ruling(seen: belief.Belief) -> guards.Guard | None:
     destroys: a server that was never built on any host.
 
     :param seen: what the writer last saw
-    :returns: a guard on both states; ``None`` where nothing is known of what
-        the writer saw, since a delete is not refused for want of that
+    :returns: a guard on both states; ``None`` for who carries a delete out,
+        and where nothing is known of what the writer saw, since a delete is
+        not refused for want of that
     """
     if seen.pair is None:
         return None
     mine = State(*seen.pair)
+    if participants.is_deletion(mine):
+        return None
     return guards.on_states(
         (
             one
@@ -307,12 +311,13 @@ def _passes(write: Write, before: State) -> bool:
             or write.seen.task_state != _SOFT_DELETING
         )
     if write.vm_state == _DELETED and write.seen.pair is not None:
+        # Who carries a delete out has destroyed the guest by then, whatever
+        # an administrator or the confirm of a resize has made of the row.
         seen = State(*write.seen.pair)
         return (
             before == seen
             or before.task_state in atlas.DELETING
-            or before
-            in participants.same_action(seen, _DELETED, write.task_state)
+            or seen.task_state == _DELETING
         )
     return _deletes(write) or _fits_half(write, before)
 

@@ -86,18 +86,11 @@ def _under_way(seen: State) -> Iterable[tuple[model.Transition, ...]]:
 def _goes_on(edge: model.Transition) -> bool:
     """Say whether an action under way may still make a write of its own.
 
-    A server without a task is idle, and to write it is to begin. But a delete
-    confirms a resize first, which takes its mark away for a moment; and a
-    failure may be noted after the task is gone, where the map says so.
+    A server without a task is idle, and to write it is to begin; but where
+    the map says so, one participant ends an action that another one has then
+    still to note the failure of.
     """
-    return (
-        edge.from_.task_state is not None
-        or edge.path is model.Path.FAILURE
-        or edge.action in _DELETES
-    )
-
-
-_DELETES: Final = frozenset({"delete", "soft_delete"})
+    return edge.from_.task_state is not None or edge.write.late
 
 
 @functools.cache

@@ -146,6 +146,9 @@ def test_a_delete_confirms_a_resize_first() -> None:
     """The server may be idle for a moment to who carries its delete out."""
     write = _write(("resized", "deleting"), ("deleted", None))
     assert _admits(write, "active", None)
+    # An administrator's reset does not bring the guest back either.
+    assert _admits(write, "error", None)
+    assert judgement.destroy_ruling(write.seen) is None
     confirm = _write(("resized", "deleting"), ("active", None))
     assert _admits(confirm, "resized", "deleting")
     late_revert = _write(("resized", "resize_reverting"), ("active", None))
@@ -201,8 +204,9 @@ def test_who_is_ahead_within_an_action_may_be_written_over() -> None:
     assert not _admits(error, "active", "powering-off")
     # The conductor, asked for other hosts, had taken the task away already.
     assert _admits(error, "active", None)
-    reboot = _write(("active", "reboot_started"), ("error", _ANY))
-    assert not _admits(reboot, "active", None)
+    for task in ("reboot_started", "rebuilding"):
+        other = _write(("active", task), ("error", _ANY))
+        assert not _admits(other, "active", None)
 
 
 def test_an_action_is_not_begun_ahead_of_itself() -> None:

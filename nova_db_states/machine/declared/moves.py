@@ -119,6 +119,7 @@ RESIZE: Final = model.Action(
                     when="no other host took it, and the conductor, which "
                     "was asked to try them, has taken the task away already",
                     releases=releases,
+                    late=True,
                 ),
             )
         ),
