@@ -105,6 +105,17 @@ class Resize(CrossCell):
         [(_, why)] = self.casts.failed
         self.assertIn("it fails", why, "MASKED")
 
+    def test_refused_spawn_without_a_race(self) -> None:
+        """Gives up the target's row where the driver builds no such guest."""
+
+        def refuse(*args: Any, **kwargs: Any) -> None:
+            raise NotImplementedError
+
+        self.when(self.driver("host2"), "spawn", refuse)
+        self.resize()
+        self.assertEqual({}, self.row_in("cell2"), "TARGET ROW LEFT")
+        self.assertEqual([], self.refused(self.uuid))
+
     def test_snapshot_fails_without_a_race(self) -> None:
         """Gives up the target's row where the source cannot be saved."""
         self.when(self.driver("host1"), "snapshot", _fails)
@@ -122,9 +133,7 @@ class Resize(CrossCell):
 
     def test_deleted_during_the_snapshot(self) -> None:
         """Keeps a delete that came while the source is saved."""
-        self.when(
-            self.driver("host1"), "snapshot", self.deleting(self.uuid)
-        )
+        self.when(self.driver("host1"), "snapshot", self.deleting(self.uuid))
         self._deleted()
 
     def test_deleted_during_a_snapshot_that_fails(self) -> None:
@@ -170,9 +179,8 @@ class Resized(CrossCell):
         self.ask(self.uuid, "revertResize")
         self.casts.deliver()
         self.assert_not_overwritten(self.uuid)
-        self.assertEqual(
-            ("resized", "deleting"), self.states_in("cell2"), "DESTROYED"
-        )
+        # The user sees the row of the source already.
+        self.assertEqual("deleting", self.states_in("cell1")[1])
 
     def test_deleted_during_a_revert_that_fails(self) -> None:
         """Keeps a delete where the target cannot be given up."""
@@ -185,7 +193,7 @@ class Resized(CrossCell):
         self.ask(self.uuid, "revertResize")
         self.casts.deliver()
         self.assert_not_overwritten(self.uuid)
-        self.assertEqual("deleting", self.states_in("cell2")[1])
+        self.assertEqual("deleting", self.states_in("cell1")[1])
 
     def test_deleted_during_a_confirm_that_fails(self) -> None:
         """Keeps a delete where the source cannot be given up."""
@@ -202,12 +210,8 @@ class Resized(CrossCell):
 
     def test_revert_that_a_delete_was_faster_than(self) -> None:
         """Refuses a revert that a delete was faster than."""
-        self.when_saving(
-            self.delete_accepted, task_state="resize_reverting"
-        )
-        self.assertEqual(
-            queued.CONFLICT, self.ask(self.uuid, "revertResize")
-        )
+        self.when_saving(self.delete_accepted, task_state="resize_reverting")
+        self.assertEqual(queued.CONFLICT, self.ask(self.uuid, "revertResize"))
         self.assertEqual(("resized", "deleting"), self.states_in("cell2"))
 
     def _accepted(self, *args: Any, **kwargs: Any) -> None:

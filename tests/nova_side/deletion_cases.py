@@ -60,7 +60,9 @@ class Deleting(queued.Queued):
             engine = main_db.get_engine(context=cctxt)
         with engine.begin() as connection:
             connection.execute(
-                sa.text(f"UPDATE instances SET {assignment} WHERE uuid = :uuid"),
+                sa.text(
+                    f"UPDATE instances SET {assignment} WHERE uuid = :uuid"
+                ),
                 {"uuid": self.uuid},
             )
 
@@ -87,8 +89,11 @@ class Hard(Deleting):
 
     def test_delete_whose_ports_stay(self) -> None:
         """Becomes an error where the network cannot be taken down."""
-        self.when(self.manager("host1").network_api,
-                  "deallocate_for_instance", _fails)
+        self.when(
+            self.manager("host1").network_api,
+            "deallocate_for_instance",
+            _fails,
+        )
         self.delete(self.uuid)
         self.casts.deliver()
         self.assertEqual(("error", None), self.states(self.uuid))
@@ -233,9 +238,7 @@ class Restore(Deleting):
         self.when_saving(
             lambda uuid: self.force_delete(), task_state="restoring"
         )
-        self.assertEqual(
-            queued.CONFLICT, self.ask(self.uuid, "restore")
-        )
+        self.assertEqual(queued.CONFLICT, self.ask(self.uuid, "restore"))
         self.assert_gone(self.uuid)
 
     def test_deleted_while_restored(self) -> None:
@@ -270,9 +273,7 @@ class Restore(Deleting):
         self.when_saving(
             self.delete_accepted, vm_state="active", task_state=None
         )
-        self.assertEqual(
-            queued.CONFLICT, self.ask(self.uuid, "restore")
-        )
+        self.assertEqual(queued.CONFLICT, self.ask(self.uuid, "restore"))
         self.assertEqual("deleting", self.states(self.uuid)[1])
 
 
@@ -284,9 +285,7 @@ class Unscheduled(Deleting):
         self._shelve()
         self.when_saving(self.delete, task_state="unshelving")
         # The row is gone, which Nova's API takes for a mistake of its own.
-        self.assertNotEqual(
-            queued.ACCEPTED, self.ask(self.uuid, "unshelve")
-        )
+        self.assertNotEqual(queued.ACCEPTED, self.ask(self.uuid, "unshelve"))
         self.assert_gone(self.uuid)
 
     def test_unshelve_against_local_delete(self) -> None:

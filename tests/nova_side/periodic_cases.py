@@ -147,9 +147,7 @@ class PowerSync(Periodic):
 
     def test_stop_of_a_server_that_was_paused(self) -> None:
         """Leaves a server alone that was paused since it was read."""
-        self._before_the_stop(
-            lambda uuid: self.other(uuid, vm_state="paused")
-        )
+        self._before_the_stop(lambda uuid: self.other(uuid, vm_state="paused"))
         self.assertEqual(("paused", None), self.states(self.uuid))
 
     def _before_the_stop(self, do: Any) -> None:

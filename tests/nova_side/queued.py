@@ -143,6 +143,16 @@ class Queued(  # type: ignore[misc]
         self.assertEqual([], self.casts.failed)
         return uuid
 
+    def sweep(self) -> None:
+        """Run what takes away the remains of deleted servers."""
+        self.flags(running_deleted_instance_action="reap")
+        self.flags(running_deleted_instance_timeout=0)
+        for host, service in self.computes.items():
+            if host not in self.casts.dead:
+                manager = service.manager
+                manager._cleanup_running_deleted_instances(self.admin)
+                manager.update_available_resource(self.admin)
+
     def ask(self, uuid: str, action: str, value: Any = None) -> int:
         """Ask for an action on a server; give the HTTP status."""
         return base.elsewhere(
@@ -181,8 +191,13 @@ class Queued(  # type: ignore[misc]
         ]
 
     def assert_gone(self, uuid: str) -> None:
-        """Deliver what waits; then the server must be gone."""
+        """Deliver what waits; then the server must be gone.
+
+        What is left on a host that the delete did not know is taken away by
+        the periodic tasks of that host, as ever.
+        """
         self.casts.deliver()
+        self.sweep()
         self.assert_not_overwritten(uuid)
         row = self.row(uuid)
         self.assertNotEqual(0, row["deleted"], f"NOT DELETED: {row}")
