@@ -16,6 +16,8 @@ from nova_db_states import tables
 from nova_db_states.nova import belief
 from nova_db_states.nova import hints
 from nova_db_states.nova import judgement
+from nova_db_states.nova import settings
+from nova_db_states.nova import writes
 
 __all__ = ["SEPARATE", "Request", "facts", "take_apart"]
 
@@ -44,7 +46,7 @@ class Request:
     values: dict[str, Any]
     separate: dict[str, Any]
     named: tuple[guards.Guard, ...]
-    write: judgement.Write
+    write: writes.Write
     added: guards.Guard | None
     hint: hints.Hint | None
 
@@ -91,7 +93,11 @@ def take_apart(  # noqa: PLR0917 - all of a call, and whose it is
     given = tuple(_guard(name, named[name]) for name in sorted(named))
     hint = hints.current(instance_uuid)
     write = _write(updates, given, hint)
-    foreign = judgement.is_foreign(write)
+    if not named and not settings.observes():
+        for name in judgement.idle(write):
+            del updates[name]
+        write = _write(updates, given, hint)
+    foreign = writes.is_foreign(write)
     if foreign:
         _warn_once(foreign)
     added = judgement.ruling(write)
@@ -124,14 +130,14 @@ def _write(
     values: Mapping[str, Any],
     given: tuple[guards.Guard, ...],
     hint: hints.Hint | None,
-) -> judgement.Write:
+) -> writes.Write:
     tasks = None
     for guard in given:
         if guard.column == "task_state":
             tasks = frozenset(
                 (*guard.values, None) if guard.null else guard.values
             )
-    return judgement.Write(
+    return writes.Write(
         values.get("vm_state", states.ANY),
         values.get("task_state", states.ANY),
         hint.seen if hint else belief.NONE,

@@ -39,15 +39,15 @@ from nova_db_states.machine import notation
 from nova_db_states.machine import queries
 from nova_db_states.nova import belief
 from nova_db_states.nova import participants
+from nova_db_states.nova import writes
 
 __all__ = [
-    "Write",
+    "NOWHERE",
     "allowed_from",
     "begins",
     "destroy_ruling",
     "explained",
-    "is_foreign",
-    "is_giving_up",
+    "idle",
     "ruling",
 ]
 
@@ -64,58 +64,7 @@ NOWHERE: Final = guards.Guard(guards.STATE, ("",))
 """Matches no row: the text of a pair has at least its slash."""
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Write:
-    """A write of state, as far as it matters for the ruling.
-
-    :ivar vm_state: what is set; ``ANY`` where the column is left alone
-    :ivar task_state: what is set; ``ANY`` where the column is left alone
-    :ivar seen: what the writer last saw
-    :ivar tasks: the ``task_state`` that the writer expects, with ``None`` for
-        NULL; ``None`` where he expects none in particular
-    :ivar writer: the function that saves, ``file:function``; empty where it
-        is not known
-    :ivar moves: whether the host or the node is set too
-    :ivar resets: whether this is the administrator's reset-state
-    :ivar stuck: whether what the writer saw has been so for too long
-    """
-
-    vm_state: Any = states.ANY
-    task_state: Any = states.ANY
-    seen: belief.Belief = belief.NONE
-    tasks: frozenset[str | None] | None = None
-    writer: str = ""
-    moves: bool = False
-    resets: bool = False
-    stuck: bool = False
-
-    @property
-    def sets_state(self) -> bool:
-        """Whether any of the two columns is set."""
-        return not (self.vm_state is self.task_state is states.ANY)
-
-    def target(self, before: State) -> State:
-        """Say what a row in some state would become."""
-        return State(
-            before.vm_state if self.vm_state is states.ANY else self.vm_state,
-            (
-                before.task_state
-                if self.task_state is states.ANY
-                else self.task_state
-            ),
-        )
-
-
-def is_giving_up(write: Write) -> bool:
-    """Say whether a write ends an operation and does not bring it forward.
-
-    :param write: the write
-    :returns: true for an error, and for a task that is just taken away
-    """
-    return write.vm_state == _ERROR or write.task_state is None
-
-
-def begins(write: Write) -> bool:
+def begins(write: writes.Write) -> bool:
     """Say whether a write begins an action, for which it has to be first.
 
     :param write: the write
@@ -129,29 +78,35 @@ def begins(write: Write) -> bool:
     )
 
 
-def is_foreign(write: Write) -> str | None:
-    """Find a state among those set that no Nova release has.
+def idle(write: writes.Write) -> tuple[str, ...]:
+    """Name the columns that need not be set, as they were seen so.
 
-    :param write: the write
-    :returns: the name; ``None`` where every one is known
+    A field of an object counts as changed also when it is set to what it
+    was. Such a write says nothing, and must neither be refused nor bring back
+    what another writer has changed meanwhile. To begin an action is another
+    matter, even where its state is there already.
+
+    :param write: the write, of no expectation
+    :returns: some of the two columns
     """
-    for vocabulary, name in (
-        (states.VMState, write.vm_state),
-        (states.TaskState, write.task_state),
-    ):
-        if isinstance(name, str) and name not in set(vocabulary):
-            return name
-    return None
+    if write.resets or begins(write):
+        return ()
+    return tuple(
+        name
+        for name in belief.FIELDS
+        if getattr(write, name) is not states.ANY
+        and getattr(write, name) == getattr(write.seen, name)
+    )
 
 
-def ruling(write: Write) -> guards.Guard | None:
+def ruling(write: writes.Write) -> guards.Guard | None:
     """Decide what the row must be for a write to be made.
 
     :param write: the write
     :returns: a guard on both states, beside those that the writer named;
         ``None`` where nothing needs to be guarded
     """
-    if write.resets or is_foreign(write):
+    if write.resets or writes.is_foreign(write):
         return None
     if not write.sets_state:
         return _settled_host(write) if write.moves else None
@@ -165,7 +120,7 @@ def ruling(write: Write) -> guards.Guard | None:
     )
 
 
-def explained(write: Write, guard: guards.Guard) -> guards.Guard:
+def explained(write: writes.Write, guard: guards.Guard) -> guards.Guard:
     """Say what a guard wanted, for whom it refused.
 
     :param write: the write
@@ -207,7 +162,7 @@ def destroy_ruling(seen: belief.Belief) -> guards.Guard | None:
     )
 
 
-def allowed_from(write: Write) -> frozenset[State]:
+def allowed_from(write: writes.Write) -> frozenset[State]:
     """List what a writer with a belief may change.
 
     :param write: the write, of a known belief
@@ -219,7 +174,7 @@ def allowed_from(write: Write) -> frozenset[State]:
         # The API begins actions; who works on one may find it ahead of him.
         others = participants.same_action(
             seen, write.vm_state, write.task_state
-        )
+        ) | _as_wanted(write, seen)
     if write.tasks is None:
         mine = frozenset({seen})
     else:
@@ -230,7 +185,16 @@ def allowed_from(write: Write) -> frozenset[State]:
     return frozenset(one for one in mine if _may(write, one)) | others
 
 
-def _may(write: Write, before: State) -> bool:
+def _as_wanted(write: writes.Write, seen: State) -> frozenset[State]:
+    """Give the state that a write would leave as it is, its task going on."""
+    if seen.task_state is None or participants.is_deletion(seen):
+        return frozenset()
+    there = write.target(seen)
+    same_task = there.task_state == seen.task_state
+    return frozenset({there}) if same_task else frozenset()
+
+
+def _may(write: writes.Write, before: State) -> bool:
     """Say whether a write may change a row in some state at all.
 
     Who knows what is there may do with it what no map foresees, as drivers
@@ -266,7 +230,7 @@ def _is_beside(before: State, after: State) -> bool:
     )
 
 
-def _is_the_delete(write: Write, before: State) -> bool:
+def _is_the_delete(write: writes.Write, before: State) -> bool:
     """Say whether who writes over a delete carries it out himself.
 
     Its failure, and the confirm of a resize inside it, take its own mark
@@ -288,17 +252,17 @@ def _is_the_delete(write: Write, before: State) -> bool:
     )
 
 
-def _deletes(write: Write) -> bool:
+def _deletes(write: writes.Write) -> bool:
     return write.task_state in atlas.DELETING or write.vm_state == _DELETED
 
 
-def _unbelieving(write: Write) -> guards.Guard | None:
+def _unbelieving(write: writes.Write) -> guards.Guard | None:
     """Let the map decide alone, or nearly so for a delete."""
     barred = [one for one in _MAP.states if not _passes(write, one)]
     return guards.on_states(barred, negated=True) if barred else None
 
 
-def _passes(write: Write, before: State) -> bool:
+def _passes(write: writes.Write, before: State) -> bool:
     if not _may(write, before):
         return False
     if write.task_state == _DELETING:
@@ -322,7 +286,7 @@ def _passes(write: Write, before: State) -> bool:
     return _deletes(write) or _fits_half(write, before)
 
 
-def _fits_half(write: Write, before: State) -> bool:
+def _fits_half(write: writes.Write, before: State) -> bool:
     """Judge by the one state that a writer is known to have seen.
 
     Of an object from a host without the plugin, the field that it does not
@@ -351,7 +315,7 @@ def _has(state: State, known: dict[str, Any]) -> bool:
     return all(getattr(state, name) == value for name, value in known.items())
 
 
-def _settled_host(write: Write) -> guards.Guard | None:
+def _settled_host(write: writes.Write) -> guards.Guard | None:
     under_delete = [
         one for one in _MAP.states if participants.is_deletion(one)
     ]

@@ -13,10 +13,10 @@ from nova_db_states.nova import conflicts
 from nova_db_states.nova import counters
 from nova_db_states.nova import db_api
 from nova_db_states.nova import hints
-from nova_db_states.nova import judgement
 from nova_db_states.nova import saving
 from nova_db_states.nova import settings
 from nova_db_states.nova import travel
+from nova_db_states.nova import writes
 
 __all__ = ["Seam", "lenient"]
 
@@ -138,8 +138,6 @@ class Seam:
         """Save with the database seam below."""
         instance = call.instance
         belief.name_writer(instance, "")
-        if not settings.observes():
-            call.drop_what_is_there()
         hint = call.hint()
         reads = call.writes_columns()
         if call.expects and not reads:
@@ -166,7 +164,7 @@ class Seam:
         belief.restore(call.instance)
         call.keep_objects_dirty()
         handled = call.handled
-        gives_up = judgement.is_giving_up(call.write())
+        gives_up = writes.is_giving_up(call.write())
         if _lenient.get() or (
             handled is not None and gives_up and not call.expects
         ):

@@ -13,7 +13,7 @@ from nova_db_states import states
 from nova_db_states.machine import queries
 from nova_db_states.nova import belief
 from nova_db_states.nova import hints
-from nova_db_states.nova import judgement
+from nova_db_states.nova import writes
 
 __all__ = ["Saving", "caller", "later_cache"]
 
@@ -70,34 +70,15 @@ class Saving:
             given["admin_state_reset"] = True
         return given
 
-    def write(self) -> judgement.Write:
+    def write(self) -> writes.Write:
         """Say what the ruling would be about."""
-        return judgement.Write(
+        return writes.Write(
             self.dirty.get("vm_state", states.ANY),
             self.dirty.get("task_state", states.ANY),
             self.seen,
             writer=self.writer,
             resets=self.resets,
         )
-
-    def drop_what_is_there(self) -> None:
-        """Leave out the states that this object saw already.
-
-        Every field that is set counts as changed, also one that is set to
-        what it was. Such a write says nothing, and must neither be refused
-        nor bring back what another writer has changed meanwhile. To begin an
-        action is another matter, even where its state is there already.
-        """
-        if self.expects or self.resets or judgement.begins(self.write()):
-            return
-        seen = {
-            "vm_state": self.seen.vm_state,
-            "task_state": self.seen.task_state,
-        }
-        for name, value in list(self.dirty.items()):
-            if seen[name] == value:
-                belief.take(self.instance, name)
-                del self.dirty[name]
 
     def keep_objects_dirty(self) -> None:
         """Let what is in other tables be written by the next save.

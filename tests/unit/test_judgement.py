@@ -13,6 +13,7 @@ from nova_db_states.machine import instance
 from nova_db_states.machine import model
 from nova_db_states.nova import belief
 from nova_db_states.nova import judgement
+from nova_db_states.nova import writes
 from tests.unit import nova_facts
 
 _MAP: Final = instance.MAP
@@ -29,13 +30,13 @@ _UPDATES: Final = [
 
 def _write(
     seen: Any, to: Any, tasks: Any = None, writer: str = "", **more: Any
-) -> judgement.Write:
+) -> writes.Write:
     believed = _NONE if seen is None else belief.Belief(*seen)
     named = None if tasks is None else frozenset(tasks)
-    return judgement.Write(*to, believed, named, writer, **more)
+    return writes.Write(*to, believed, named, writer, **more)
 
 
-def _admits(write: judgement.Write, *row: str | None) -> bool:
+def _admits(write: writes.Write, *row: str | None) -> bool:
     guard = judgement.ruling(write)
     return guard is None or guard.admits(guards.state_text(*row))
 
@@ -209,6 +210,37 @@ def test_who_is_ahead_within_an_action_may_be_written_over() -> None:
         assert not _admits(other, "active", None)
 
 
+def test_what_is_as_wanted_is_no_reason_to_refuse() -> None:
+    """A vm_state that is there already under one's own task passes."""
+    write = _write(("active", "rebuilding"), ("stopped", _ANY))
+    assert _admits(write, "stopped", "rebuilding")
+    assert not _admits(write, "stopped", None)
+    assert not _admits(write, "stopped", "deleting")
+
+
+@pytest.mark.parametrize(
+    ("seen", "to", "writer", "idle"),
+    [
+        (("active", None), ("active", None), "", ("vm_state", "task_state")),
+        (("active", None), ("active", "rebooting"), "", ("vm_state",)),
+        (None, ("active", None), "", ()),
+        (
+            ("active", "rebuilding"),
+            (_ANY, "rebuilding"),
+            f"{_API}evacuate",
+            (),
+        ),
+    ],
+    ids=str,
+)
+def test_what_was_seen_so_need_not_be_set(
+    seen: Any, to: Any, writer: str, idle: Any
+) -> None:
+    """A state that is set to what it was says nothing, but to begin."""
+    assert judgement.idle(_write(seen, to, writer=writer)) == idle
+    assert judgement.idle(_write(seen, to, resets=True)) == ()
+
+
 def test_an_action_is_not_begun_ahead_of_itself() -> None:
     """The API's own writers have to find just what they saw."""
     write = _write(
@@ -235,7 +267,7 @@ def test_foreign_states_pass() -> None:
     """A name that no Nova has is written as Nova would."""
     for to in (("weird", None), (_ANY, "weird")):
         write = _write(("active", None), to)
-        assert judgement.is_foreign(write) == "weird"
+        assert writes.is_foreign(write) == "weird"
         assert judgement.ruling(write) is None
 
 
@@ -297,7 +329,7 @@ def test_half_a_belief_counts(
             for old, new in zip(seen, to, strict=True)
         )
     )
-    assert _admits(judgement.Write(*to, half), *row) is allowed
+    assert _admits(writes.Write(*to, half), *row) is allowed
 
 
 @pytest.mark.parametrize(
@@ -351,4 +383,4 @@ def test_destroy() -> None:
 )
 def test_giving_up(to: Any, *, gives_up: bool) -> None:
     """An error, or the end of a task, brings nothing forward."""
-    assert judgement.is_giving_up(_write(None, to)) is gives_up
+    assert writes.is_giving_up(_write(None, to)) is gives_up
