@@ -27,7 +27,7 @@ nitpicky = True
 smartquotes = False
 nitpick_ignore_regex = [
     # Other projects' names; nothing is fetched while building.
-    ("py:.*", r"(sa|sqlalchemy|enginefacade|oslo_db)\..*"),
+    ("py:.*", r"(sa|sqlalchemy|enginefacade|oslo_config|oslo_db)\..*"),
     ("py:.*", r"(datetime|uuid|enum|pathlib|collections\.abc)\..*"),
     # The standard library's.
     ("py:class", r"Any|ValueError|types\..*"),
