@@ -188,15 +188,15 @@ class Volumes(servers.Servers):
             "_get_device_name_for_instance",
         )
 
-    def test_failed_attach_during_a_reboot(self) -> None:
-        """Leaves the task of another action alone."""
+    def test_no_device_name_during_a_reboot(self) -> None:
+        """Leaves the task of an action alone that began meanwhile."""
         uuid = self.boot()
 
         def fail(*args: Any, **kwargs: Any) -> None:
             self.other(uuid, task_state="rebooting")
             raise ValueError
 
-        self.when(self.driver("host1"), "attach_volume", fail)
+        self.when(self.manager("host1"), "_get_device_name_for_instance", fail)
         self.attach(uuid)
         self.assert_states(uuid, "active", "rebooting")
 
