@@ -210,8 +210,8 @@ class Live(Migrating):
             dest: Any,
             post: Any,
             recover: Any,
-            block_migration: Any = False,
-            migrate_data: Any = None,
+            block_migration: Any,
+            migrate_data: Any,
         ) -> None:
             delete()
             recover(context, instance, dest, migrate_data)

@@ -1,0 +1,231 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Races of moves, evacuations, deletions and periodic tasks in Nova.
+
+Each scenario asserts what should be. Without the plugin those in the tables
+of ``DAMAGED_WITHOUT`` fail, and all others do not: they are right either way.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+import pytest
+
+from tests.functional import nova_races
+from tests.nova_side import runner
+
+_LOST: Final = nova_races.OVERWRITTEN
+_UNTOLD: Final = "409 != 500"
+"""The claim is lost, and the user told that Nova is broken."""
+_ACCEPTED: Final = r"409\]? != \[?202"
+"""The user is told that what cannot be done is on its way."""
+_TO_ERROR: Final = r"!= \('error', "
+_DESTROYED: Final = "bound method Instance.destroy"
+"""It should have been refused, and was not."""
+
+DAMAGED_WITHOUT: Final[Mapping[str, Mapping[str, str]]] = {
+    "moves_cases": {
+        "Resize.test_deleted_before_a_claim_that_fails": _LOST,
+        "Resize.test_deleted_before_resize_finish": _LOST,
+        "Resize.test_deleted_before_resize_migrating": _LOST,
+        "Resize.test_deleted_before_resize_prep": _UNTOLD,
+        "Resize.test_deleted_before_resized": _LOST,
+        "Resize.test_deleted_during_a_copy_that_fails": _LOST,
+        "Resize.test_deleted_during_a_copy_that_is_refused": _LOST,
+        "Resize.test_deleted_during_a_finish_that_fails": _LOST,
+        "Resize.test_deleted_during_the_copy": "'host1' != 'host2'",
+        "Resize.test_deleted_when_no_host_is_found": _LOST,
+        "Resize.test_deleted_when_the_conductor_fails": _LOST,
+        "Resized.test_delete_after_the_last_guard_of_a_revert": _LOST,
+        "Resized.test_error_of_a_revert_during_a_delete": _LOST,
+        "Resized.test_revert_after_the_confirm_of_a_delete": _ACCEPTED,
+        "Resized.test_revert_during_a_confirm": _TO_ERROR,
+    },
+    "cross_cell_cases": {
+        "Resize.test_deleted_during_a_snapshot_that_fails": _LOST,
+        "Resize.test_deleted_during_a_spawn_that_fails": _LOST,
+        "Resize.test_deleted_during_a_spawn_that_is_refused": _LOST,
+        "Resize.test_deleted_during_the_snapshot": _LOST,
+        "Resized.test_deleted_during_a_confirm_that_fails": _LOST,
+        "Resized.test_deleted_during_a_revert": _LOST,
+        "Resized.test_deleted_during_a_revert_that_fails": _LOST,
+        "Resized.test_revert_that_a_delete_was_faster_than": _UNTOLD,
+    },
+    "live_cases": {
+        "Live.test_deleted_before_a_failure_at_the_destination": _LOST,
+        "Live.test_deleted_before_a_rollback": _LOST,
+        "Live.test_deleted_before_the_claim": _UNTOLD,
+        "Live.test_deleted_before_the_end_at_the_destination": _LOST,
+        "Live.test_deleted_before_the_source_fallback": _LOST,
+        "Live.test_deleted_when_no_host_is_found": _LOST,
+        "Live.test_deleted_when_the_conductor_fails": _LOST,
+        "Live.test_deleted_while_memory_is_copied": _LOST,
+        "Live.test_deleted_while_the_driver_fails": _LOST,
+        "Live.test_progress_during_a_delete": _LOST,
+    },
+    "evacuate_cases": {
+        "Evacuate.test_deleted_before_the_claim": _ACCEPTED,
+        "Evacuate.test_one_of_two_after_each_other_wins": _ACCEPTED,
+        "Evacuate.test_one_of_two_at_once_wins": _ACCEPTED,
+        "Evacuate.test_refused_over_a_delete": _ACCEPTED,
+        "Evacuate.test_refused_over_a_soft_delete": _ACCEPTED,
+        "Evacuate.test_stopped_before_the_claim": _ACCEPTED,
+        "Failing.test_allocation_fails": _LOST,
+        "Failing.test_claim_fails": _LOST,
+        "Failing.test_forced_host_is_invalid": _LOST,
+        "Failing.test_no_valid_host": _LOST,
+        "Failing.test_spawn_fails": _LOST,
+    },
+    "deletion_cases": {
+        "Soft.test_delete_during_a_soft_delete": _ACCEPTED,
+        "Soft.test_soft_delete_over_a_hard_one": _ACCEPTED,
+        "Soft.test_soft_delete_that_a_hard_one_was_faster_than": _ACCEPTED,
+        "Restore.test_deleted_before_the_claim": _UNTOLD,
+        "Restore.test_restore_without_a_host": _UNTOLD,
+        "Unscheduled.test_destroy_of_what_is_being_restored": _DESTROYED,
+        "Unscheduled.test_destroy_of_what_was_restored": _DESTROYED,
+    },
+    "periodic_cases": {
+        "BuildTimeout.test_deleted_meanwhile": _TO_ERROR,
+        "BuildTimeout.test_done_meanwhile": _TO_ERROR,
+        "Reclaim.test_restored_meanwhile": r"!= \('deleted', None\)",
+        "Reclaim.test_restored_while_the_guest_goes": _ACCEPTED,
+        "PowerSync.test_stop_of_a_server_that_was_paused": r"!= \('stopped', None\)",
+    },
+}
+"""Module to scenario to what it says where the plugin is not active."""
+
+UNHARMED: Final[Mapping[str, frozenset[str]]] = {
+    "moves_cases": frozenset(
+        {
+            "Resize.test_deleted_before_the_claim",
+            "Resize.test_disk_copy_fails_without_a_race",
+            "Resize.test_finish_fails_without_a_race",
+            "Resize.test_reschedule_without_a_race",
+            "Resize.test_resize_and_confirm_without_a_race",
+            "Resize.test_resize_and_revert_without_a_race",
+            "Resized.test_delete_before_the_revert_at_the_destination",
+            "Resized.test_delete_before_the_revert_at_the_source",
+            "Resized.test_delete_of_a_resized_server",
+            "Resized.test_error_of_a_confirm_during_a_delete",
+        }
+    ),
+    "cross_cell_cases": frozenset(
+        {
+            "Resize.test_confirm_without_a_race",
+            "Resize.test_delete_without_a_race",
+            "Resize.test_deleted_before_resize_migrating",
+            "Resize.test_refused_spawn_without_a_race",
+            "Resize.test_revert_without_a_race",
+            "Resize.test_snapshot_fails_without_a_race",
+            "Resize.test_spawn_fails_without_a_race",
+        }
+    ),
+    "live_cases": frozenset(
+        {
+            "Live.test_deleted_before_the_destination_is_ready",
+            "Live.test_failure_without_a_race",
+            "Live.test_migration_without_a_race",
+            "Live.test_no_host_without_a_race",
+            "Live.test_rollback_without_a_race",
+            "Live.test_source_fallback_without_a_race",
+        }
+    ),
+    "evacuate_cases": frozenset(
+        {
+            "Evacuate.test_error",
+            "Evacuate.test_evacuation_without_a_race",
+            "Evacuate.test_stopped",
+            "Evacuate.test_stuck_in_powering_off",
+            "Failing.test_deleted_before_the_worker_begins",
+            "Failing.test_spawn",
+        }
+    ),
+    "deletion_cases": frozenset(
+        {
+            "Hard.test_delete_of_a_server_that_becomes_an_error",
+            "Hard.test_delete_over_any_task",
+            "Hard.test_delete_that_fails",
+            "Hard.test_delete_whose_ports_stay",
+            "Hard.test_delete_whose_save_comes_late",
+            "Hard.test_delete_without_a_race",
+            "Hard.test_failed_destroy_is_begun_again",
+            "Hard.test_host_down",
+            "Hard.test_two_deletes",
+            "Restore.test_deleted_while_a_restore_fails",
+            "Restore.test_deleted_while_restored",
+            "Soft.test_delete_just_before_the_claim_of_a_soft_delete",
+            "Soft.test_delete_just_before_the_end_of_a_soft_delete",
+            "Soft.test_delete_of_a_stuck_soft_delete",
+            "Soft.test_hard_delete_of_a_softly_deleted_server",
+            "Soft.test_soft_delete_and_restore_without_a_race",
+            "Soft.test_soft_delete_that_fails",
+            "Unscheduled.test_destroy_of_an_unscheduled_server",
+            "Unscheduled.test_destroy_of_another_cells_row",
+            "Unscheduled.test_host_claimed_before_destroy",
+            "Unscheduled.test_offloaded_against_unshelve",
+            "Unscheduled.test_unshelve_against_local_delete",
+        }
+    ),
+    "periodic_cases": frozenset(
+        {
+            "BuildTimeout.test_deleted_before",
+            "BuildTimeout.test_without_a_race",
+            "PowerSync.test_stop_of_a_deleted_server",
+            "PowerSync.test_stop_of_a_server_being_rebuilt",
+            "PowerSync.test_stop_without_a_race",
+            "Reclaim.test_deleted_hard_meanwhile",
+            "Reclaim.test_without_a_race",
+        }
+    ),
+}
+"""Module to scenarios that Nova alone gets right."""
+
+Outcomes = Callable[..., Mapping[str, str]]
+
+pytestmark = pytest.mark.timeout(nova_races.TIMEOUT_S)
+
+
+@pytest.fixture
+def outcomes(request: pytest.FixtureRequest) -> Outcomes:
+    """Give the outcomes of the scenarios of a module."""
+
+    def of(
+        module: str, way: nova_races.Way, *, plugin: bool
+    ) -> Mapping[str, str]:
+        server = None
+        if way.database == "mariadb":
+            server = request.getfixturevalue("mariadb_server")
+        return nova_races.RACES.of(module, way, server, plugin=plugin)
+
+    return of
+
+
+@pytest.mark.parametrize("way", nova_races.WAYS, ids=str)
+@pytest.mark.parametrize("module", DAMAGED_WITHOUT)
+def test_no_race_does_harm_with_the_plugin(
+    module: str, way: nova_races.Way, outcomes: Outcomes
+) -> None:
+    """Every scenario ends as it should."""
+    found = outcomes(module, way, plugin=True)
+    assert {*found} == {*DAMAGED_WITHOUT[module], *UNHARMED[module]}
+    assert {n: each for n, each in found.items() if each != runner.OK} == {}
+
+
+@pytest.mark.parametrize("way", nova_races.OTHERS, ids=str)
+def test_no_race_of_an_evacuation_does_harm_in_the_other_releases(
+    way: nova_races.Way, outcomes: Outcomes
+) -> None:
+    """Every scenario of an evacuation ends as it should in every release."""
+    found = outcomes("evacuate_cases", way, plugin=True)
+    assert {n: each for n, each in found.items() if each != runner.OK} == {}
+
+
+@pytest.mark.parametrize("way", nova_races.CONTROLS, ids=str)
+@pytest.mark.parametrize("module", DAMAGED_WITHOUT)
+def test_nova_alone_is_harmed(
+    module: str, way: nova_races.Way, outcomes: Outcomes
+) -> None:
+    """The listed scenarios fail with their damage, and only those."""
+    found = outcomes(module, way, plugin=False)
+    wrong = nova_races.wrong(found, DAMAGED_WITHOUT[module], UNHARMED[module])
+    assert [*wrong] == []
