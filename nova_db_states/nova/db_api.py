@@ -9,7 +9,7 @@ judges it in the one ``UPDATE`` that also writes.
 from collections.abc import Callable, Mapping
 import copy
 import functools
-from typing import Any, Final
+from typing import Any
 
 from oslo_utils import uuidutils
 import sqlalchemy as sa
@@ -17,7 +17,6 @@ import sqlalchemy as sa
 from nova_db_states import exceptions
 from nova_db_states import guards
 from nova_db_states import retry
-from nova_db_states import tables
 from nova_db_states._update import contexts
 from nova_db_states._update import execute
 from nova_db_states._update import reading
@@ -32,12 +31,6 @@ from nova_db_states.nova import rows
 from nova_db_states.nova import settings
 
 __all__ = ["Seam"]
-
-_TIMES: Final = tuple(
-    column.name
-    for column in tables.instances.c
-    if isinstance(column.type, sa.DateTime)
-)
 
 
 class Seam:
@@ -173,7 +166,7 @@ class Seam:
             known = self._locked(context, connection, request)
         else:
             known = {
-                **self._stored(connection, request.values),
+                **rows.stored(connection, request.values),
                 **rows.key_of(connection, self._models.Instance, uuid),
             }
         every = pairs.models_of(self._models)
@@ -190,9 +183,12 @@ class Seam:
         """Update and answer without the ORM; ``None`` where it must read."""
         connection = context.session.connection()
         models = self._models
-        before = self._locked(context, connection, request)
         # An object that is being saved asks for items alone.
         mapped = request.hint is not None
+        beside = (
+            rows.beside(models, joins, request.separate) if mapped else None
+        )
+        before = self._locked(context, connection, request, beside)
         cache = None
         if not mapped:
             cache = rows.cache_without_groups(
@@ -201,10 +197,10 @@ class Seam:
             if cache is None:
                 return None
         self._send(context, connection, request, before)
-        stored = self._stored(connection, request.values)
+        stored = rows.stored(connection, request.values)
         after = {**before, **stored}
         if not rows.is_as_stored(models.Instance, stored):
-            after = self._locked(context, connection, request)
+            after = {**before, **self._locked(context, connection, request)}
         changed = self._changes(connection, request)
         times = (before, after)
         if cache is None:
@@ -221,21 +217,6 @@ class Seam:
             )
             for name, wanted in request.separate.items()
         }
-
-    def _stored(
-        self, connection: sa.Connection, values: Mapping[str, Any]
-    ) -> dict[str, Any]:
-        """Say what the server keeps of some values."""
-        kept: dict[str, Any] = {
-            name: str(value) if isinstance(value, str) else value
-            for name, value in values.items()
-        }
-        if connection.dialect.name != "sqlite":
-            # The columns hold seconds, and servers differ in how they round.
-            for name in _TIMES:
-                if kept.get(name) is not None:
-                    kept[name] = kept[name].replace(microsecond=0)
-        return kept
 
     def _attached(
         self,
@@ -267,13 +248,18 @@ class Seam:
         return old, original
 
     def _locked(
-        self, context: Any, connection: sa.Connection, request: calls.Request
+        self,
+        context: Any,
+        connection: sa.Connection,
+        request: calls.Request,
+        beside: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
         row = rows.locked(
             connection,
             self._models.Instance,
             request.instance_uuid,
             contexts.scope_of(context),
+            beside,
         )
         if row is None:
             raise self._exception.InstanceNotFound(
@@ -294,7 +280,7 @@ class Seam:
             given = (request.added, *given)
         if request.write.sets_state or given:
             counters.add("guarded")
-        values = self._stored(connection, request.values)
+        values = rows.stored(connection, request.values)
         update = execute.Update(
             request.instance_uuid, values, given, contexts.scope_of(context)
         )

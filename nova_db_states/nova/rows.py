@@ -8,21 +8,23 @@ classes, in the state that Nova leaves them in: detached, their columns and
 the usual relations loaded, everything else an error to ask for.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 import datetime
 import functools
-import json
 from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy import orm
 
+from nova_db_states import tables
 from nova_db_states._update import statement
+from nova_db_states.nova import packed
 from nova_db_states.nova import pairs
 
 __all__ = [
     "PLAIN",
     "Row",
+    "beside",
     "cache_without_groups",
     "is_as_stored",
     "key_of",
@@ -31,6 +33,7 @@ __all__ = [
     "mapped",
     "related",
     "reload",
+    "stored",
 ]
 
 PLAIN: Final = frozenset(
@@ -78,12 +81,14 @@ def _select(
     model: Any,
     read_deleted: str,
     scoped: bool,  # noqa: FBT001
-    packed: bool,  # noqa: FBT001
+    beside: tuple[tuple[str, Any], ...] | None,
 ) -> sa.Select[Any]:
     columns = model.__table__.c
-    # The driver takes longer to read the description of each column than
-    # everybody together for the row in one piece.
-    wanted = [sa.func.json_array(*columns)] if packed else columns
+    wanted = (
+        list(columns)
+        if beside is None
+        else packed.columns(model, dict(beside))
+    )
     select = sa.select(*wanted).where(columns.uuid == sa.bindparam("key_uuid"))
     if read_deleted == statement.NO_DELETED:
         select = select.where(columns.deleted == 0)
@@ -93,6 +98,7 @@ def _select(
         select = select.where(
             columns.project_id == sa.bindparam("scope_project_id")
         )
+    # That locks the row, and nothing that queries inside of it read.
     return select.with_for_update()
 
 
@@ -101,6 +107,7 @@ def locked(
     model: Any,
     instance_uuid: str,
     scope: statement.Scope,
+    beside: Mapping[str, Any] | None = None,
 ) -> dict[str, Any] | None:
     """Read the row of an instance and keep it from changing.
 
@@ -108,53 +115,35 @@ def locked(
     :param model: ``models.Instance``
     :param instance_uuid: canonical
     :param scope: the rows that the context may see
-    :returns: every column; ``None`` where there is no such row
+    :param beside: classes of what else is wanted, by the name of the relation,
+        as mappings, where it can be had by the way
+    :returns: every column, and perhaps what else is wanted; ``None`` where
+        there is no such row
     """
     parameters = {"key_uuid": instance_uuid}
     if scope.project_id is not None:
         parameters["scope_project_id"] = scope.project_id
-    packed = connection.dialect.name != "sqlite"
+    others = beside or {}
+    packs = packed.can(connection)
     select = _select(
-        model, scope.read_deleted, scope.project_id is not None, packed
+        model,
+        scope.read_deleted,
+        scope.project_id is not None,
+        tuple(others.items()) if packs else None,
     )
     row = connection.execute(select, parameters).first()
     if row is None:
         return None
-    if not packed:
+    if not packs:
         return dict(row._mapping)
-    return _unpacked(model, connection.dialect, row[0])
+    return packed.unpacked(connection.dialect, model, others, tuple(row))
 
 
-def _unpacked(model: Any, dialect: sa.Dialect, text: str) -> dict[str, Any]:
-    names, readers = _readers(model, dialect)
-    row = dict(zip(names, json.loads(text), strict=True))
-    for name, read in readers:
-        value = row[name]
-        if value is not None:
-            row[name] = read(value)
-    return row
-
-
-Reader = Callable[[Any], Any]
-
-
-@functools.lru_cache(maxsize=16)
-def _readers(
-    model: Any, dialect: sa.Dialect
-) -> tuple[tuple[str, ...], tuple[tuple[str, Reader], ...]]:
-    """List the columns, and those that JSON does not give as they are."""
-    readers = []
-    for column in model.__table__.c:
-        kind = column.type.dialect_impl(dialect)
-        read = (
-            datetime.datetime.fromisoformat
-            if isinstance(kind, sa.DateTime)
-            else kind.result_processor(dialect, None)
-        )
-        if read is not None:
-            readers.append((column.name, read))
-    return tuple(model.__table__.c.keys()), tuple(readers)
-
+_TIMES: Final = tuple(
+    column.name
+    for column in tables.instances.c
+    if isinstance(column.type, sa.DateTime)
+)
 
 _NATIVE: Final = (
     (sa.Boolean, bool),
@@ -188,6 +177,27 @@ def is_as_stored(model: Any, values: Mapping[str, Any]) -> bool:
     )
 
 
+def stored(
+    connection: sa.Connection, values: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Say what the server keeps of some values.
+
+    :param connection: to it
+    :param values: column to value
+    :returns: the same, as they can be read back
+    """
+    kept: dict[str, Any] = {
+        name: str(value) if isinstance(value, str) else value
+        for name, value in values.items()
+    }
+    if connection.dialect.name != "sqlite":
+        # The columns hold seconds, and servers differ in how they round.
+        for name in _TIMES:
+            if kept.get(name) is not None:
+                kept[name] = kept[name].replace(microsecond=0)
+    return kept
+
+
 def key_of(
     connection: sa.Connection, model: Any, instance_uuid: str
 ) -> dict[str, Any]:
@@ -211,6 +221,26 @@ def _key_select(model: Any) -> sa.Select[Any]:
     )
 
 
+def beside(
+    models: Any, joins: Collection[str], separate: Collection[str]
+) -> dict[str, Any]:
+    """List what can be read together with the row of an instance.
+
+    :param models: the module ``nova.db.main.models``
+    :param joins: the relations wanted; some of :data:`PLAIN`
+    :param separate: the metadata that will be changed, and is read for that
+    :returns: classes by the name of the relation
+    """
+    wanted = {
+        name: model
+        for name, model in pairs.models_of(models).items()
+        if name in joins and name not in separate
+    }
+    if packed.CACHE in joins:
+        wanted[packed.CACHE] = models.InstanceInfoCache
+    return wanted
+
+
 def mapped(
     connection: sa.Connection,
     models: Any,
@@ -232,10 +262,10 @@ def mapped(
         if name in changed:
             before[name] = pairs.as_dict(changed[name].before)
             after[name] = pairs.as_dict(changed[name].after)
-        elif name in joins:
+        elif name in joins and name not in before:
             found = pairs.light(connection, model, before["uuid"])
             before[name] = after[name] = found
-    if "info_cache" in joins:
+    if "info_cache" in joins and "info_cache" not in before:
         key = {"key_uuid": before["uuid"]}
         row = connection.execute(_cache_select(models), key).first()
         cache = None if row is None else Row(row._mapping)
