@@ -8,9 +8,9 @@ database judges that set inside the ``UPDATE``.
 
 1. The administrator's reset-state may change everything.
 2. A delete may change everything but another kind of delete: it is the only
-   writer whose belief does not matter. Who has seen its task carries it out
-   whatever the row says by then; else only what is being deleted, or what
-   the writer sees, is marked as deleted.
+   writer whose belief does not matter, and so it is carried out, whatever the
+   row says by then. But nobody asked for a reclaim: a soft-deleted server is
+   marked as deleted only if it was not restored.
 3. Everybody else may change what he believes is there, and the states that
    his own action leads to from there, since an action has several
    participants with an object each, and one of them may be ahead. Nova's API
@@ -59,6 +59,8 @@ _DELETED: Final = states.VMState.DELETED.value
 _ERROR: Final = states.VMState.ERROR.value
 _SOFT_DELETING: Final = states.TaskState.SOFT_DELETING.value
 _DELETING: Final = states.TaskState.DELETING.value
+
+_RECLAIMED: Final = (states.VMState.SOFT_DELETED.value, None)
 
 NOWHERE: Final = guards.Guard(guards.STATE, ("",))
 """Matches no row: the text of a pair has at least its slash."""
@@ -274,15 +276,10 @@ def _passes(write: writes.Write, before: State) -> bool:
             or write.stuck
             or write.seen.task_state != _SOFT_DELETING
         )
-    if write.vm_state == _DELETED and write.seen.pair is not None:
-        # Who carries a delete out has destroyed the guest by then, whatever
-        # an administrator or the confirm of a resize has made of the row.
-        seen = State(*write.seen.pair)
-        return (
-            before == seen
-            or before.task_state in atlas.DELETING
-            or seen.task_state == _DELETING
-        )
+    if write.vm_state == _DELETED and write.seen.pair == _RECLAIMED:
+        # Everybody else who carries a delete out was asked to; and the guest
+        # is gone by then, whatever has become of the row.
+        return before == _RECLAIMED or before.task_state in atlas.DELETING
     return _deletes(write) or _fits_half(write, before)
 
 
