@@ -83,7 +83,7 @@ def _entry(given: dict[str, Any]) -> Allowance:
     path, _, name = entry.instead.partition("::")
     ours = _ROOT / path
     if not ours.is_file() or not re.search(
-        rf"^def {re.escape(name)}\(", ours.read_text(), re.MULTILINE
+        rf"^ *def {re.escape(name)}\(", ours.read_text(), re.MULTILINE
     ):
         raise TableError(f"There is no test {entry.instead}")
     return entry
