@@ -79,6 +79,15 @@ def _asked(arguments: Sequence[str] | None) -> argparse.Namespace:
             choices=possible,
             help=f"default: {' '.join(default)}",
         )
+    _add_options(parser)
+    asked = parser.parse_args(arguments)
+    for name, (_, default) in choices.items():
+        if getattr(asked, name) is None:
+            setattr(asked, name, default)
+    return asked
+
+
+def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--concurrency",
         type=int,
@@ -117,15 +126,16 @@ def _asked(arguments: Sequence[str] | None) -> argparse.Namespace:
         help="run without the plugin only, to have the results later",
     )
     parser.add_argument(
+        "--assume-good",
+        action="store_true",
+        help="take it that Nova alone passes every test, and run without the "
+        "plugin only what does not pass with it",
+    )
+    parser.add_argument(
         "--write",
         action="store_true",
         help="renew the matrix in the documentation",
     )
-    asked = parser.parse_args(arguments)
-    for name, (_, default) in choices.items():
-        if getattr(asked, name) is None:
-            setattr(asked, name, default)
-    return asked
 
 
 def _outcomes(
@@ -164,6 +174,7 @@ def _outcomes(
                     _tell,
                     only=asked.only,
                     baseline_only=asked.baseline_only,
+                    assume_good=asked.assume_good,
                 )
             if not asked.baseline_only:
                 _say(outcome, asked.report)
