@@ -80,6 +80,20 @@ class History:
                 if before.is_deletion and not after.is_deletion:
                     yield before, after
 
+    def stranded(self, uuid: str) -> Iterator[tuple[Row, Row]]:
+        """List what took a server from its host that was to delete it there.
+
+        What is asked of a server without a host goes nowhere.
+        """
+        for rows in self.of(uuid):
+            for before, after in itertools.pairwise(rows):
+                if (
+                    before.is_deletion
+                    and not after.deleted
+                    and before.host != after.host
+                ):
+                    yield before, after
+
     def _after(
         self,
         connection: sa.Connection,

@@ -65,6 +65,11 @@ class Servers(queued.Queued):
         self.settle()
         super().assert_gone(uuid)
         self.assert_no_leaks(uuid)
+        moved = [
+            f"{before} -> {after} by {after.writer}"
+            for before, after in self.history.stranded(uuid)
+        ]
+        self.assertEqual([], moved, f"STRANDED: {moved}")
 
     def assert_no_leaks(self, uuid: str) -> None:
         """Assert that no host, network or volume holds anything for it."""
