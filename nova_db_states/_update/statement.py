@@ -8,6 +8,7 @@ compiling an ``UPDATE`` anew costs more than the server needs to execute it.
 
 import dataclasses
 import functools
+import re
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -39,6 +40,9 @@ _STATE: Final = (
     + sa.literal_column(f"'{guards.BETWEEN}'")
     + sa.func.coalesce(_T.c.task_state, sa.literal_column("''"))
 )
+
+_MOST_BOUND: Final = 8
+_PLAIN: Final = re.compile(f"[a-z_-]*{guards.BETWEEN}[a-z_-]*")
 
 _EXPLAINED: Final = ("vm_state", "task_state", "deleted", "deleted_at")
 
@@ -74,18 +78,26 @@ class Scope:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class GuardShape:
-    """A guard without its values."""
+    """A guard without its values.
+
+    :ivar literals: its values, where they are part of the text
+    """
 
     column: str
     count: int
     null: bool
     negated: bool
+    literals: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, guard: guards.Guard) -> "GuardShape":
         """Reduce a guard to its shape; 2 stands for two values or more."""
         return cls(
-            guard.column, min(len(guard.values), 2), guard.null, guard.negated
+            guard.column,
+            min(len(guard.values), 2),
+            guard.null,
+            guard.negated,
+            guard.values if _is_literal(guard) else (),
         )
 
     @property
@@ -102,7 +114,14 @@ class GuardShape:
         """Build the WHERE term: NULL-safe, true or false, never unknown."""
         column = self.term
         terms: list[sa.ColumnElement[bool]] = []
-        if self.count == 1:
+        if self.literals:
+            every = ", ".join(f"'{value}'" for value in self.literals)
+            terms.append(
+                column.op("IN", is_comparison=True)(
+                    sa.literal_column(f"({every})")
+                )
+            )
+        elif self.count == 1:
             terms.append(
                 column == sa.bindparam(self.parameter, type_=column.type)
             )
@@ -272,6 +291,20 @@ def batch(shape: Shape) -> sa.Update:
     return update
 
 
+@functools.lru_cache(maxsize=_CACHED_SHAPES)
+def _is_literal(guard: guards.Guard) -> bool:
+    """Say whether a guard's values become part of the text.
+
+    The guards of a map have a hundred states, always the same. To bind them
+    takes longer than all the rest of an update.
+    """
+    return (
+        guard.column == guards.STATE
+        and len(guard.values) > _MOST_BOUND
+        and all(_PLAIN.fullmatch(value) for value in guard.values)
+    )
+
+
 def guard_parameters(given: tuple[guards.Guard, ...]) -> dict[str, Any]:
     """Name the values of guards for binding.
 
@@ -283,5 +316,5 @@ def guard_parameters(given: tuple[guards.Guard, ...]) -> dict[str, Any]:
             guard.values[0] if len(guard.values) == 1 else list(guard.values)
         )
         for guard in given
-        if guard.values
+        if guard.values and not _is_literal(guard)
     }

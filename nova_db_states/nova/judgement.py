@@ -86,7 +86,7 @@ def idle(write: writes.Write) -> tuple[str, ...]:
     A field of an object counts as changed also when it is set to what it
     was. Such a write says nothing, and must neither be refused nor bring back
     what another writer has changed meanwhile. To begin an action is another
-    matter, even where its state is there already.
+    matter, and to go on with a task: it has to be there still.
 
     :param write: the write, of no expectation
     :returns: some of the two columns
@@ -96,9 +96,14 @@ def idle(write: writes.Write) -> tuple[str, ...]:
     return tuple(
         name
         for name in belief.FIELDS
-        if getattr(write, name) is not states.ANY
-        and getattr(write, name) == getattr(write.seen, name)
+        if getattr(write, name) == getattr(write.seen, name)
+        and (name == "vm_state" or write.task_state is None)
     )
+
+
+_RULINGS: Final = 4096
+"""A service makes some dozens of writes; to judge one takes longer than to
+send it."""
 
 
 def ruling(write: writes.Write) -> guards.Guard | None:
@@ -108,6 +113,15 @@ def ruling(write: writes.Write) -> guards.Guard | None:
     :returns: a guard on both states, beside those that the writer named;
         ``None`` where nothing needs to be guarded
     """
+    try:
+        return _ruled(write)
+    except TypeError:
+        # Some value of the caller's that is in no state anyway.
+        return _ruled.__wrapped__(write)
+
+
+@functools.lru_cache(maxsize=_RULINGS)
+def _ruled(write: writes.Write) -> guards.Guard | None:
     if write.resets or writes.is_foreign(write):
         return None
     if not write.sets_state:
@@ -242,6 +256,8 @@ def _is_the_delete(write: writes.Write, before: State) -> bool:
     reverts what has already failed: a server in error whose delete is never
     given up could not be deleted again.
     """
+    if write.seen.overtaken:
+        return False
     if write.seen.pair is not None:
         return participants.is_deletion(State(*write.seen.pair))
     if write.seen.task_state is not belief.UNKNOWN:
@@ -317,7 +333,8 @@ def _settled_host(write: writes.Write) -> guards.Guard | None:
         one for one in _MAP.states if participants.is_deletion(one)
     ]
     seen = write.seen.pair
-    if seen is not None and participants.is_deletion(State(*seen)):
+    own = seen is not None and participants.is_deletion(State(*seen))
+    if own and not write.seen.overtaken:
         return None
     return guards.on_states(under_delete, negated=True)
 

@@ -61,19 +61,31 @@ def make(model: Any, row: Mapping[str, Any]) -> Any:
     :param row: its ``id`` and whatever else is loaded, by name
     :returns: the object; it is an error to ask it for another column
     """
-    mapper = sa.inspect(model)
+    mapper, columns, relations = _mapping_of(model)
     made = mapper.class_manager.new_instance()
-    state = sa.inspect(made)
+    state = orm.attributes.instance_state(made)
     state.dict.update(row)
     # Else such a column would be NULL for whoever asks.
-    state.expired_attributes.update(mapper.columns.keys() - row.keys())
-    for name, value in row.items():
+    state.expired_attributes.update(columns - row.keys())
+    for name in relations:
+        value = row.get(name)
         if isinstance(value, list):
             # Nova copies its objects by way of a session, which wants its own
             # kind of list.
             orm.attributes.set_committed_value(made, name, value)
     state.key = mapper.identity_key_from_primary_key((row["id"],))
     return made
+
+
+@functools.cache
+def _mapping_of(
+    model: Any,
+) -> tuple[orm.Mapper[Any], frozenset[str], tuple[str, ...]]:
+    # This is what has SQLAlchemy complete all classes, where nobody has asked
+    # for anything yet.
+    mapper = orm.class_mapper(model)
+    columns = frozenset(mapper.columns.keys())
+    return mapper, columns, tuple(mapper.relationships.keys())
 
 
 @functools.lru_cache(maxsize=64)
