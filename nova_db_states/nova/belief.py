@@ -3,15 +3,17 @@
 
 A state field that is clean holds what was read, so its value is the belief.
 When a field becomes dirty, the value that it had is kept beside it; nothing
-else needs to be done when objects are loaded, refreshed, saved or sent. Only
-two things travel with an object: what a dirty field had been, and that it
-was read from a replica.
+else needs to be done when objects are loaded or sent. Three things travel with
+an object: what a dirty field had been, that it was read from a replica, and
+that a delete came while it was used for something else.
 """
 
 from collections.abc import Iterable, Mapping
 import dataclasses
 import enum
 from typing import Any, Final
+
+from nova_db_states.machine import atlas
 
 __all__ = [
     "FIELDS",
@@ -20,6 +22,7 @@ __all__ = [
     "Belief",
     "Unknown",
     "carry",
+    "compare",
     "copy",
     "dirty",
     "doubt",
@@ -42,6 +45,7 @@ _LOADED: Final = (*FIELDS, "host", "node", "compute_id")
 
 _SEEN: Final = "_nova_db_states_seen"
 _DOUBTED: Final = "_nova_db_states_doubted"
+_OVERTAKEN: Final = "_nova_db_states_overtaken"
 _WRITER: Final = "_nova_db_states_writer"
 
 
@@ -66,10 +70,13 @@ class Belief:
 
     :ivar vm_state: ``None`` for NULL
     :ivar task_state: ``None`` for NULL
+    :ivar overtaken: whether he was at something else when a delete came. Who
+        has only heard of a delete is none that carries it out.
     """
 
     vm_state: Seen = UNKNOWN
     task_state: Seen = UNKNOWN
+    overtaken: bool = False
 
     @property
     def pair(self) -> tuple[str | None, str | None] | None:
@@ -91,7 +98,8 @@ def of(instance: Any) -> Belief:
     """
     if _DOUBTED in instance.__dict__:
         return NONE
-    return Belief(*(_seen(instance, name) for name in FIELDS))
+    vm_state, task_state = (_seen(instance, name) for name in FIELDS)
+    return Belief(vm_state, task_state, _OVERTAKEN in instance.__dict__)
 
 
 def _seen(instance: Any, name: str) -> Seen:
@@ -163,6 +171,22 @@ def learn(instance: Any) -> None:
     instance.__dict__.pop(_DOUBTED, None)
 
 
+def compare(
+    instance: Any, before: Belief, wrote: Mapping[str, str | None]
+) -> None:
+    """Note whether a delete came while an object was used for another thing.
+
+    :param instance: an ``Instance`` that was just saved or refreshed
+    :param before: what it believed before
+    :param wrote: the states that it has written itself
+    """
+    now = of(instance).task_state
+    if now not in atlas.DELETING or wrote.get("task_state") == now:
+        instance.__dict__.pop(_OVERTAKEN, None)
+    elif before.task_state not in (UNKNOWN, *atlas.DELETING):
+        instance.__dict__[_OVERTAKEN] = True
+
+
 def writer(instance: Any) -> str:
     """Name the function that called ``save`` on the other side of the RPC.
 
@@ -192,8 +216,9 @@ def copy(source: Any, target: Any) -> None:
     """
     if _SEEN in source.__dict__:
         target.__dict__[_SEEN] = dict(source.__dict__[_SEEN])
-    if _DOUBTED in source.__dict__:
-        doubt(target)
+    for mark in (_DOUBTED, _OVERTAKEN):
+        if mark in source.__dict__:
+            target.__dict__[mark] = True
 
 
 def carry(instance: Any, primitive: dict[str, Any]) -> None:
@@ -205,6 +230,8 @@ def carry(instance: Any, primitive: dict[str, Any]) -> None:
     said: dict[str, Any] = {}
     if _DOUBTED in instance.__dict__:
         said["doubted"] = True
+    if _OVERTAKEN in instance.__dict__:
+        said["overtaken"] = True
     seen = {
         name: value
         for name in dirty(instance)
@@ -239,6 +266,8 @@ def receive(instance: Any, primitive: Mapping[str, Any]) -> None:
         return
     if said.get("doubted"):
         doubt(instance)
+    if said.get("overtaken"):
+        instance.__dict__[_OVERTAKEN] = True
     name_writer(instance, str(said.get("writer") or ""))
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 import datetime
 import functools
 import json
+import operator
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -18,6 +19,7 @@ import sqlalchemy as sa
 __all__ = ["can", "columns", "unpacked"]
 
 CACHE: Final = "info_cache"
+GROUPS: Final = "security_groups"
 
 Reader = Callable[[Any], Any]
 
@@ -31,7 +33,10 @@ def can(connection: sa.Connection) -> bool:
 
 
 def columns(
-    model: Any, beside: Mapping[str, Any]
+    model: Any,
+    beside: Mapping[str, Any],
+    *,
+    full: bool = False,
 ) -> list[sa.ColumnElement[Any]]:
     """List what to select.
 
@@ -41,21 +46,25 @@ def columns(
 
     :param model: ``models.Instance``
     :param beside: classes of what belongs to it, by the name of the relation
+    :param full: whether metadata is wanted with all of its columns
     :returns: the row, and then each of these
     """
     table = model.__table__
     wanted: list[sa.ColumnElement[Any]] = [sa.func.json_array(*table.c)]
     for name, other in beside.items():
         theirs = other.__table__.c
-        piece = sa.func.json_array(*theirs)
-        if name != CACHE:
+        piece: sa.ColumnElement[Any] = sa.func.json_array(*theirs)
+        if name == GROUPS:
+            piece = sa.func.count()
+        elif name != CACHE:
             # Some servers cut off what is too long, so they count.
-            pair = sa.func.json_array(theirs.id, theirs.key, theirs.value)
+            wide = theirs if full else (theirs.id, theirs.key, theirs.value)
             piece = sa.func.json_array(
-                sa.func.count(), sa.func.json_arrayagg(pair)
+                sa.func.count(),
+                sa.func.json_arrayagg(sa.func.json_array(*wide)),
             )
         query = sa.select(piece).where(theirs.instance_uuid == table.c.uuid)
-        if name == "metadata":
+        if name in {GROUPS, "metadata"}:
             query = query.where(theirs.deleted == 0)
         wanted.append(query.correlate(table).scalar_subquery())
     return wanted
@@ -66,6 +75,8 @@ def unpacked(
     model: Any,
     beside: Mapping[str, Any],
     texts: tuple[Any, ...],
+    *,
+    full: bool = False,
 ) -> dict[str, Any]:
     """Unpack what was selected.
 
@@ -73,22 +84,39 @@ def unpacked(
     :param model: as for :func:`columns`
     :param beside: as for :func:`columns`
     :param texts: what the server gave
+    :param full: as for :func:`columns`
     :returns: the columns of the row; a mapping for the info cache or ``None``;
-        a mapping of keys to values for metadata, which is left out where the
-        server could not give all of it
+        the number of security groups; a mapping of keys to values for
+        metadata, or its rows, left out where the server could not give all
+        of it
     """
     found = _row(model, dialect, texts[0])
     for (name, other), text in zip(beside.items(), texts[1:], strict=True):
         if name == CACHE:
             found[name] = None if text is None else _row(other, dialect, text)
-        elif (pairs := _pairs(text)) is not None:
-            found[name] = pairs
+        elif name == GROUPS:
+            found[name] = text
+        elif (rows := _rows(text)) is not None:
+            found[name] = (
+                sorted(
+                    (_read(other, dialect, one) for one in rows),
+                    key=operator.itemgetter("id"),
+                )
+                if full
+                else {key: value for _, key, value in sorted(rows)}
+            )
     return found
 
 
 def _row(model: Any, dialect: sa.Dialect, text: str) -> dict[str, Any]:
+    return _read(model, dialect, json.loads(text))
+
+
+def _read(
+    model: Any, dialect: sa.Dialect, values: list[Any]
+) -> dict[str, Any]:
     names, readers = _readers(model, dialect)
-    row = dict(zip(names, json.loads(text), strict=True))
+    row = dict(zip(names, values, strict=True))
     for name, read in readers:
         value = row[name]
         if value is not None:
@@ -96,16 +124,13 @@ def _row(model: Any, dialect: sa.Dialect, text: str) -> dict[str, Any]:
     return row
 
 
-def _pairs(text: str) -> dict[str, str] | None:
+def _rows(text: str) -> list[Any] | None:
     try:
         count, rows = json.loads(text)
     except ValueError:
         return None
     rows = rows or []
-    if len(rows) != count:
-        return None
-    rows.sort()
-    return {key: value for _, key, value in rows}
+    return rows if len(rows) == count else None
 
 
 @functools.lru_cache(maxsize=32)

@@ -94,12 +94,13 @@ def _select(
     read_deleted: str,
     scoped: bool,  # noqa: FBT001
     beside: tuple[tuple[str, Any], ...] | None,
+    full: bool,  # noqa: FBT001
 ) -> sa.Select[Any]:
     columns = model.__table__.c
     wanted = (
         list(columns)
         if beside is None
-        else packed.columns(model, dict(beside))
+        else packed.columns(model, dict(beside), full=full)
     )
     select = sa.select(*wanted).where(columns.uuid == sa.bindparam("key_uuid"))
     if read_deleted == statement.NO_DELETED:
@@ -120,6 +121,8 @@ def locked(
     instance_uuid: str,
     scope: statement.Scope,
     beside: Mapping[str, Any] | None = None,
+    *,
+    full: bool = False,
 ) -> dict[str, Any] | None:
     """Read the row of an instance and keep it from changing.
 
@@ -128,7 +131,8 @@ def locked(
     :param instance_uuid: canonical
     :param scope: the rows that the context may see
     :param beside: classes of what else is wanted, by the name of the relation,
-        as mappings, where it can be had by the way
+        where it can be had by the way; see :func:`packed.unpacked`
+    :param full: whether metadata is wanted with all of its columns
     :returns: every column, and perhaps what else is wanted; ``None`` where
         there is no such row
     """
@@ -142,13 +146,16 @@ def locked(
         scope.read_deleted,
         scope.project_id is not None,
         tuple(others.items()) if packs else None,
+        full,
     )
     row = connection.execute(select, parameters).first()
     if row is None:
         return None
     if not packs:
         return dict(row._mapping)
-    return packed.unpacked(connection.dialect, model, others, tuple(row))
+    return packed.unpacked(
+        connection.dialect, model, others, tuple(row), full=full
+    )
 
 
 _TIMES: Final = tuple(
@@ -234,13 +241,18 @@ def _key_select(model: Any) -> sa.Select[Any]:
 
 
 def beside(
-    models: Any, joins: Collection[str], separate: Collection[str]
+    models: Any,
+    joins: Collection[str],
+    separate: Collection[str],
+    *,
+    full: bool,
 ) -> dict[str, Any]:
     """List what can be read together with the row of an instance.
 
     :param models: the module ``nova.db.main.models``
     :param joins: the relations wanted; some of :data:`PLAIN`
     :param separate: the metadata that will be changed, and is read for that
+    :param full: whether :func:`related` will be asked, and not :func:`mapped`
     :returns: classes by the name of the relation
     """
     wanted = {
@@ -250,6 +262,11 @@ def beside(
     }
     if packed.CACHE in joins:
         wanted[packed.CACHE] = models.InstanceInfoCache
+    if full:
+        # Security groups of an instance are a thing of nova-network: that
+        # there are none is all that is asked.
+        wanted[packed.CACHE] = models.InstanceInfoCache
+        wanted[packed.GROUPS] = models.SecurityGroupInstanceAssociation
     return wanted
 
 
@@ -308,6 +325,7 @@ def related(  # noqa: PLR0917 - what was read where
         {**row, "security_groups": [], "metadata": [], "system_metadata": []}
         for row in times
     )
+    there = times[0]
     info_cache = make(models.InstanceInfoCache, cache)
     before["info_cache"] = after["info_cache"] = info_cache
     for name, model in pairs.models_of(models).items():
@@ -318,7 +336,11 @@ def related(  # noqa: PLR0917 - what was read where
                 for one in (*changed[name].after, *changed[name].marked)
             ]
         elif name in joins:
-            found = pairs.full(connection, model, before["uuid"])
+            found = (
+                there[name]
+                if name in there
+                else pairs.full(connection, model, before["uuid"])
+            )
             before[name] = [make(model, one) for one in found]
             # Lists of their own, as two loads by the ORM would give.
             after[name] = list(before[name])
@@ -326,16 +348,18 @@ def related(  # noqa: PLR0917 - what was read where
 
 
 def cache_without_groups(
-    connection: sa.Connection, models: Any, instance_uuid: str
-) -> dict[str, Any] | None:
-    """Read the info cache of an instance that has no security groups.
+    connection: sa.Connection, models: Any, found: Mapping[str, Any]
+) -> Any:
+    """Give the info cache of an instance that has no security groups.
 
     :param connection: in the transaction that changes the instance
     :param models: the module ``nova.db.main.models``
-    :param instance_uuid: the instance
+    :param found: by :func:`locked`
     :returns: its columns; ``None`` where the ORM has to read this one
     """
-    key = {"key_uuid": instance_uuid}
+    if packed.GROUPS in found:
+        return None if found[packed.GROUPS] else found[packed.CACHE]
+    key = {"key_uuid": found["uuid"]}
     row = connection.execute(_cache_and_groups_select(models), key).first()
     if row is None:
         return None

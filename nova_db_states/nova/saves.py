@@ -132,6 +132,7 @@ class Seam:
             belief.name_writer(call.instance, "")
         if reads:
             belief.learn(call.instance)
+            belief.compare(call.instance, call.seen, call.dirty)
         return result
 
     def _locally(self, call: saving.Saving) -> Any:
@@ -152,6 +153,7 @@ class Seam:
         if reads:
             # What Nova has written it has read back.
             belief.learn(instance)
+            belief.compare(instance, call.seen, call.dirty)
         return result
 
     def _refused(self, call: saving.Saving, error: Exception) -> None:

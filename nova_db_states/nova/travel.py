@@ -29,8 +29,13 @@ def refreshing(theirs: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(theirs)
     def refresh(instance: Any, use_slave: bool = False) -> Any:  # noqa: FBT001, FBT002 - Nova's
+        before = belief.of(instance)
         result = theirs(instance, use_slave=use_slave)
-        (belief.doubt if use_slave else belief.learn)(instance)
+        if use_slave:
+            belief.doubt(instance)
+        else:
+            belief.learn(instance)
+            belief.compare(instance, before, {})
         return result
 
     return refresh

@@ -184,6 +184,19 @@ def test_who_sees_what_is_there_may_do_with_it_what_no_map_foresees() -> None:
     assert not _admits(out, "active", "deleting")
 
 
+def test_who_has_only_heard_of_a_delete_does_not_carry_it_out() -> None:
+    """An object that read of a delete by the way must not end it."""
+    own = belief.Belief("active", "deleting")
+    heard = belief.Belief("active", "deleting", overtaken=True)
+    for to in (("active", None), ("error", _ANY), (_ANY, None)):
+        for seen, allowed in ((own, True), (heard, False)):
+            write = writes.Write(*to, seen)
+            assert _admits(write, "active", "deleting") is allowed
+    for seen, allowed in ((own, True), (heard, False)):
+        write = writes.Write(seen=seen, moves=True)
+        assert _admits(write, "active", "deleting") is allowed
+
+
 def test_what_would_have_been_right_is_told() -> None:
     """A refusal that nothing could prevent names where one may begin."""
     write = _write(
@@ -223,6 +236,7 @@ def test_what_is_as_wanted_is_no_reason_to_refuse() -> None:
     [
         (("active", None), ("active", None), "", ("vm_state", "task_state")),
         (("active", None), ("active", "rebooting"), "", ("vm_state",)),
+        (("active", "resize_prep"), (_ANY, "resize_prep"), "", ()),
         (None, ("active", None), "", ()),
         (
             ("active", "rebuilding"),
