@@ -7,6 +7,9 @@ from tests.nova_side import runner
 from tests.resources import schema
 from tests.resources import servers
 
+# Dozens of servers are booted, one after the other.
+pytestmark = pytest.mark.timeout(1200)
+
 _MODULES = ("belief_cases", "guard_cases", "refusal_cases")
 
 # Objects and DB API differ least between the releases in the middle.

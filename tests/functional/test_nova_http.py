@@ -8,6 +8,9 @@ import pytest
 from tests.nova_side import runner
 from tests.resources import schema
 
+# Dozens of servers are booted, one after the other.
+pytestmark = pytest.mark.timeout(1200)
+
 _AS_BEFORE: Final = {
     "Deletes.test_delete_of_what_is_gone",
     "Deletes.test_delete_over_a_soft_delete",

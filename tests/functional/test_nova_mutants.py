@@ -11,6 +11,9 @@ import pytest
 from tests.nova_side import runner
 from tests.resources import schema
 
+# Dozens of servers are booted, one after the other.
+pytestmark = pytest.mark.timeout(1200)
+
 _GUARDS: Final = (
     "Between.test_made_by_hand",
     "Between.test_save",

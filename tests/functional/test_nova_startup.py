@@ -8,6 +8,9 @@ import pytest
 from tests.nova_side import runner
 from tests.resources import schema
 
+# Dozens of servers are booted, one after the other.
+pytestmark = pytest.mark.timeout(1200)
+
 _AS_BEFORE: Final = {
     "Periodics.test_build_interrupted_before_its_claim",
     "Periodics.test_build_timed_out",
