@@ -377,8 +377,6 @@ def _cache_select(models: Any) -> sa.Select[Any]:
 
 @functools.lru_cache(maxsize=8)
 def _cache_and_groups_select(models: Any) -> sa.Select[Any]:
-    # Security groups of an instance are a thing of nova-network: that there
-    # are none is all that is asked, and needs no statement of its own.
     association = models.SecurityGroupInstanceAssociation.__table__.c
     groups = (
         sa.select(sa.func.count())
