@@ -11,6 +11,7 @@ import itertools
 import pathlib
 from typing import Any, Final, TypeAlias
 
+import hypothesis
 import pytest
 import sqlalchemy as sa
 import testresources
@@ -18,6 +19,10 @@ import testresources
 from tests.resources import mariadb
 from tests.resources import schema
 from tests.resources import servers
+
+# How long an example takes says something of the machine alone.
+hypothesis.settings.register_profile("project", deadline=None)
+hypothesis.settings.load_profile("project")
 
 BACKENDS: Final = ("sqlite", "mysql+pymysql", "mariadb+pymysql")
 
