@@ -24,6 +24,7 @@ _HOOKS: Final = {
     "nova.compute.resource_tracker": (
         "nova_db_states.nova.handlers:resource_tracker",
     ),
+    "nova.conductor.manager": ("nova_db_states.nova.handlers:conductor",),
     "nova.scheduler.utils": ("nova_db_states.nova.handlers:scheduler_utils",),
 }
 """Module of Nova's to the functions that are called once it is imported. That

@@ -11,6 +11,8 @@ is being handled and the write ends an operation; here is what that leaves:
   the host that the server is on. All of them have something to do after it.
 - ``set_vm_state_and_notify``, which names an expectation for a live migration.
   The fault and the notification come after the write.
+- An unshelve whose image is gone, which sets the error and leaves the task:
+  nobody would end that any more.
 - The end of a claim, which takes the server from its host. Under a delete it
   must stay there, and the usage of the host is written all the same.
 
@@ -19,20 +21,27 @@ scheduled again must not be if the server is being deleted by then.
 """
 
 from collections.abc import Callable
+import contextlib
 import functools
 from typing import Any, Final
 
 from oslo_log import log
 
+from nova_db_states import states
+from nova_db_states.nova import belief
 from nova_db_states.nova import care
 from nova_db_states.nova import saves
 from nova_db_states.nova import settings
 from nova_db_states.nova import startup
 
-__all__ = ["manager", "resource_tracker", "scheduler_utils"]
+__all__ = ["conductor", "manager", "resource_tracker", "scheduler_utils"]
 
 LOG: Final = log.getLogger(__name__)
 
+_LEFT: Final = (
+    states.VMState.ERROR.value,
+    states.TaskState.UNSHELVING.value,
+)
 _PLACE: Final = ("host", "node", "compute_id")
 
 
@@ -119,3 +128,31 @@ def resource_tracker(module: Any) -> None:
         return result
 
     cls._unset_instance_host_and_node = _unset_instance_host_and_node
+
+
+@care.careful
+def conductor(module: Any) -> None:
+    """Let an unshelve that ends in an error end its task too.
+
+    :param module: ``nova.conductor.manager``
+    """
+    cls = module.ComputeTaskManager
+    theirs = cls.unshelve_instance
+
+    @functools.wraps(theirs)
+    def unshelve_instance(
+        self: Any, context: Any, instance: Any, *args: Any, **kwargs: Any
+    ) -> Any:
+        try:
+            return theirs(self, context, instance, *args, **kwargs)
+        finally:
+            plain = settings.is_off() or settings.observes()
+            if not plain and belief.of(instance).pair == _LEFT:
+                with (
+                    saves.lenient(),
+                    contextlib.suppress(module.exception.InstanceNotFound),
+                ):
+                    instance.task_state = None
+                    instance.save()
+
+    cls.unshelve_instance = unshelve_instance

@@ -62,6 +62,16 @@ _DELETING: Final = states.TaskState.DELETING.value
 
 _RECLAIMED: Final = (states.VMState.SOFT_DELETED.value, None)
 
+_OFFLOADS: Final = (
+    "nova/compute/manager.py:ComputeManager._shelve_offload_instance"
+)
+_OFFLOADED: Final = frozenset(
+    State(states.VMState.SHELVED_OFFLOADED.value, task_state)
+    for task_state in (None, states.TaskState.UNSHELVING.value)
+)
+"""Where an offload may take the host away. Nova writes that after it has said
+that it is done, and a server that is spawning by then has its new host."""
+
 NOWHERE: Final = guards.Guard(guards.STATE, ("",))
 """Matches no row: the text of a pair has at least its slash."""
 
@@ -336,6 +346,8 @@ def _settled_host(write: writes.Write) -> guards.Guard | None:
     own = seen is not None and participants.is_deletion(State(*seen))
     if own and not write.seen.overtaken:
         return None
+    if write.writer == _OFFLOADS:
+        return guards.on_states(_OFFLOADED)
     return guards.on_states(under_delete, negated=True)
 
 

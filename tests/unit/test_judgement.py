@@ -299,6 +299,17 @@ def test_a_host_is_not_taken_from_under_a_delete() -> None:
     assert _admits(moves, "building", "spawning")
     assert _admits(moves, "active", None)
     assert not _admits(moves, "building", "deleting")
+    # An offload that is done must not take away the host of an unshelve.
+    offload = _write(
+        ("shelved_offloaded", None),
+        (_ANY, _ANY),
+        writer="nova/compute/manager.py:"
+        "ComputeManager._shelve_offload_instance",
+        moves=True,
+    )
+    assert _admits(offload, "shelved_offloaded", "unshelving")
+    assert not _admits(offload, "shelved_offloaded", "spawning")
+    assert not _admits(offload, "shelved_offloaded", "deleting")
     own = _write(("building", "deleting"), (_ANY, _ANY), moves=True)
     assert judgement.ruling(own) is None
     idle = _write(("active", None), (_ANY, _ANY))
