@@ -14,6 +14,7 @@ from nova_db_states.machine import model
 from nova_db_states.nova import belief
 from nova_db_states.nova import judgement
 from nova_db_states.nova import writes
+from tests.unit import judging
 from tests.unit import nova_facts
 
 _MAP: Final = instance.MAP
@@ -26,19 +27,6 @@ _UPDATES: Final = [
     for row in nova_facts.recorded()
     if row.event == model.Event.UPDATE and not row.refused
 ]
-
-
-def _write(
-    seen: Any, to: Any, tasks: Any = None, writer: str = "", **more: Any
-) -> writes.Write:
-    believed = _NONE if seen is None else belief.Belief(*seen)
-    named = None if tasks is None else frozenset(tasks)
-    return writes.Write(*to, believed, named, writer, **more)
-
-
-def _admits(write: writes.Write, *row: str | None) -> bool:
-    guard = judgement.ruling(write)
-    return guard is None or guard.admits(guards.state_text(*row))
 
 
 def _changed(from_: Any, to: Any) -> tuple[Any, Any]:
@@ -54,7 +42,7 @@ def test_what_nova_was_seen_to_write_passes(row: nova_facts.Recorded) -> None:
     """Who believes what is there may write what Nova's own tests write."""
     to = _changed(row.from_, row.to)
     if to != (_ANY, _ANY):
-        assert _admits(_write(row.from_, to), *row.from_)
+        assert judging.admits(judging.write(row.from_, to), *row.from_)
 
 
 @pytest.mark.parametrize(
@@ -72,8 +60,8 @@ def test_what_nova_was_seen_to_write_passes(row: nova_facts.Recorded) -> None:
 )
 def test_every_edge_passes(edge: model.Transition) -> None:
     """Each edge of the map can be written by who believes its beginning."""
-    write = _write(edge.from_, _changed(edge.from_, edge.to))
-    assert _admits(write, *edge.from_)
+    write = judging.write(edge.from_, _changed(edge.from_, edge.to))
+    assert judging.admits(write, *edge.from_)
 
 
 @pytest.mark.parametrize("task", _DELETING)
@@ -89,8 +77,8 @@ def test_a_late_writer_does_not_undo_a_delete(task: str) -> None:
         to = _changed(edge.from_, edge.to)
         if to == (_ANY, _ANY):
             continue
-        assert not _admits(
-            _write(edge.from_, to), edge.from_.vm_state, task
+        assert not judging.admits(
+            judging.write(edge.from_, to), edge.from_.vm_state, task
         ), edge
 
 
@@ -106,54 +94,58 @@ def test_belief_is_what_counts(seen: Any, row: Any, task: Any) -> None:
     hypothesis.assume(task not in _DELETING)
     hypothesis.assume(row.task_state is None and row != seen)
     hypothesis.assume(seen.vm_state != "deleted")
-    assert not _admits(_write(seen, (_ANY, task)), *row)
+    assert not judging.admits(judging.write(seen, (_ANY, task)), *row)
 
 
 def test_a_delete_may_change_everything() -> None:
     """A delete is accepted whatever its writer saw."""
     for seen in (None, ("active", None), ("building", "spawning")):
-        write = _write(seen, (_ANY, "deleting"), writer=f"{_API}_delete")
-        assert all(_admits(write, *row) for row in _MAP.states)
+        write = judging.write(
+            seen, (_ANY, "deleting"), writer=f"{_API}_delete"
+        )
+        assert all(judging.admits(write, *row) for row in _MAP.states)
 
 
 def test_a_delete_that_would_be_dropped_is_refused() -> None:
     """A delete that saw a soft delete under way waits for its end."""
     seen = ("active", "soft-deleting")
-    write = _write(seen, (_ANY, "deleting"), writer=f"{_API}_delete")
-    assert not _admits(write, *seen)
-    stuck = _write(
+    write = judging.write(seen, (_ANY, "deleting"), writer=f"{_API}_delete")
+    assert not judging.admits(write, *seen)
+    stuck = judging.write(
         seen, (_ANY, "deleting"), writer=f"{_API}_delete", stuck=True
     )
-    assert _admits(stuck, *seen)
+    assert judging.admits(stuck, *seen)
 
 
 def test_a_soft_delete_does_not_weaken_a_delete() -> None:
     """A soft delete of what is being deleted for good is refused."""
-    write = _write(("active", None), (_ANY, "soft-deleting"))
-    assert _admits(write, "active", None)
-    assert not _admits(write, "active", "deleting")
+    write = judging.write(("active", None), (_ANY, "soft-deleting"))
+    assert judging.admits(write, "active", None)
+    assert not judging.admits(write, "active", "deleting")
 
 
 def test_the_reclaim_leaves_a_restored_server() -> None:
     """Only what is still soft-deleted, or being deleted, becomes deleted."""
-    write = _write(("soft-delete", None), ("deleted", None))
-    assert _admits(write, "soft-delete", None)
-    assert _admits(write, "soft-delete", "deleting")
-    assert not _admits(write, "soft-delete", "restoring")
-    assert not _admits(write, "active", None)
+    write = judging.write(("soft-delete", None), ("deleted", None))
+    assert judging.admits(write, "soft-delete", None)
+    assert judging.admits(write, "soft-delete", "deleting")
+    assert not judging.admits(write, "soft-delete", "restoring")
+    assert not judging.admits(write, "active", None)
 
 
 def test_a_delete_confirms_a_resize_first() -> None:
     """The server may be idle for a moment to who carries its delete out."""
-    write = _write(("resized", "deleting"), ("deleted", None))
-    assert _admits(write, "active", None)
+    write = judging.write(("resized", "deleting"), ("deleted", None))
+    assert judging.admits(write, "active", None)
     # An administrator's reset does not bring the guest back either.
-    assert _admits(write, "error", None)
+    assert judging.admits(write, "error", None)
     assert judgement.destroy_ruling(write.seen) is None
-    confirm = _write(("resized", "deleting"), ("active", None))
-    assert _admits(confirm, "resized", "deleting")
-    late_revert = _write(("resized", "resize_reverting"), ("active", None))
-    assert not _admits(late_revert, "resized", "deleting")
+    confirm = judging.write(("resized", "deleting"), ("active", None))
+    assert judging.admits(confirm, "resized", "deleting")
+    late_revert = judging.write(
+        ("resized", "resize_reverting"), ("active", None)
+    )
+    assert not judging.admits(late_revert, "resized", "deleting")
 
 
 @pytest.mark.parametrize(
@@ -168,20 +160,22 @@ def test_a_delete_confirms_a_resize_first() -> None:
 )
 def test_evacuation(seen: Any, *, allowed: bool) -> None:
     """One evacuation at a time, none over a delete, from any other task."""
-    write = _write(seen, (_ANY, "rebuilding"), writer=f"{_API}evacuate")
-    assert _admits(write, *seen) is allowed
+    write = judging.write(seen, (_ANY, "rebuilding"), writer=f"{_API}evacuate")
+    assert judging.admits(write, *seen) is allowed
     assert judgement.begins(write)
     if seen != ("active", None):
-        assert not _admits(write, "active", None)
+        assert not judging.admits(write, "active", None)
 
 
 def test_who_sees_what_is_there_may_do_with_it_what_no_map_foresees() -> None:
     """Only who begins an action, or ends a delete, needs an edge for it."""
-    write = _write(("active", None), ("shelved_offloaded", "unshelving"))
-    assert _admits(write, "active", None)
-    assert not _admits(write, "shelved_offloaded", None)
-    out = _write(("active", "deleting"), ("active", "rebooting"))
-    assert not _admits(out, "active", "deleting")
+    write = judging.write(
+        ("active", None), ("shelved_offloaded", "unshelving")
+    )
+    assert judging.admits(write, "active", None)
+    assert not judging.admits(write, "shelved_offloaded", None)
+    out = judging.write(("active", "deleting"), ("active", "rebooting"))
+    assert not judging.admits(out, "active", "deleting")
 
 
 def test_who_has_only_heard_of_a_delete_does_not_carry_it_out() -> None:
@@ -191,15 +185,15 @@ def test_who_has_only_heard_of_a_delete_does_not_carry_it_out() -> None:
     for to in (("active", None), ("error", _ANY), (_ANY, None)):
         for seen, allowed in ((own, True), (heard, False)):
             write = writes.Write(*to, seen)
-            assert _admits(write, "active", "deleting") is allowed
+            assert judging.admits(write, "active", "deleting") is allowed
     for seen, allowed in ((own, True), (heard, False)):
         write = writes.Write(seen=seen, moves=True)
-        assert _admits(write, "active", "deleting") is allowed
+        assert judging.admits(write, "active", "deleting") is allowed
 
 
 def test_what_would_have_been_right_is_told() -> None:
     """A refusal that nothing could prevent names where one may begin."""
-    write = _write(
+    write = judging.write(
         ("active", "deleting"), (_ANY, "rebuilding"), writer=f"{_API}evacuate"
     )
     guard = judgement.ruling(write)
@@ -211,24 +205,24 @@ def test_what_would_have_been_right_is_told() -> None:
 
 def test_who_is_ahead_within_an_action_may_be_written_over() -> None:
     """Several take part in a resize; the error of one holds for all."""
-    error = _write(("active", "resize_prep"), ("error", _ANY))
-    assert _admits(error, "active", "resize_migrating")
-    assert _admits(error, "error", "resize_prep")
-    assert not _admits(error, "active", "resize_reverting")
-    assert not _admits(error, "active", "powering-off")
+    error = judging.write(("active", "resize_prep"), ("error", _ANY))
+    assert judging.admits(error, "active", "resize_migrating")
+    assert judging.admits(error, "error", "resize_prep")
+    assert not judging.admits(error, "active", "resize_reverting")
+    assert not judging.admits(error, "active", "powering-off")
     # The conductor, asked for other hosts, had taken the task away already.
-    assert _admits(error, "active", None)
+    assert judging.admits(error, "active", None)
     for task in ("reboot_started", "rebuilding"):
-        other = _write(("active", task), ("error", _ANY))
-        assert not _admits(other, "active", None)
+        other = judging.write(("active", task), ("error", _ANY))
+        assert not judging.admits(other, "active", None)
 
 
 def test_what_is_as_wanted_is_no_reason_to_refuse() -> None:
     """A vm_state that is there already under one's own task passes."""
-    write = _write(("active", "rebuilding"), ("stopped", _ANY))
-    assert _admits(write, "stopped", "rebuilding")
-    assert not _admits(write, "stopped", None)
-    assert not _admits(write, "stopped", "deleting")
+    write = judging.write(("active", "rebuilding"), ("stopped", _ANY))
+    assert judging.admits(write, "stopped", "rebuilding")
+    assert not judging.admits(write, "stopped", None)
+    assert not judging.admits(write, "stopped", "deleting")
 
 
 @pytest.mark.parametrize(
@@ -251,132 +245,63 @@ def test_what_was_seen_so_need_not_be_set(
     seen: Any, to: Any, writer: str, idle: Any
 ) -> None:
     """A state that is set to what it was says nothing, but to begin."""
-    assert judgement.idle(_write(seen, to, writer=writer)) == idle
-    assert judgement.idle(_write(seen, to, resets=True)) == ()
+    assert judgement.idle(judging.write(seen, to, writer=writer)) == idle
+    assert judgement.idle(judging.write(seen, to, resets=True)) == ()
 
 
 def test_an_action_is_not_begun_ahead_of_itself() -> None:
     """The API's own writers have to find just what they saw."""
-    write = _write(
+    write = judging.write(
         ("active", None), (_ANY, "rebooting"), writer=f"{_API}_soft_reboot"
     )
-    assert _admits(write, "active", None)
-    assert not _admits(write, "active", "rebooting")
+    assert judging.admits(write, "active", None)
+    assert not judging.admits(write, "active", "rebooting")
 
 
 def test_an_expectation_takes_the_vm_state_along() -> None:
     """A suspend of a server that became error is refused."""
-    write = _write(("active", None), (_ANY, "suspending"), [None])
-    assert _admits(write, "active", None)
-    assert not _admits(write, "error", None)
+    write = judging.write(("active", None), (_ANY, "suspending"), [None])
+    assert judging.admits(write, "active", None)
+    assert not judging.admits(write, "error", None)
 
 
 def test_reset_state_always_passes() -> None:
     """The administrator's judgement needs no guard."""
-    write = _write(("active", "deleting"), ("active", None), resets=True)
+    write = judging.write(
+        ("active", "deleting"), ("active", None), resets=True
+    )
     assert judgement.ruling(write) is None
 
 
 def test_foreign_states_pass() -> None:
     """A name that no Nova has is written as Nova would."""
     for to in (("weird", None), (_ANY, "weird")):
-        write = _write(("active", None), to)
+        write = judging.write(("active", None), to)
         assert writes.is_foreign(write) == "weird"
         assert judgement.ruling(write) is None
 
 
-def test_rows_that_the_map_does_not_know_refuse_nothing_to_the_blind() -> None:
-    """Without a belief only a state of the map can refuse a write."""
-    write = _write(None, ("active", None))
-    assert _admits(write, "stopped", "spawning")
-    assert _admits(write, None, None)
-    assert not _admits(write, "active", "deleting")
-
-
 def test_a_host_is_not_taken_from_under_a_delete() -> None:
     """Moving a server by itself leaves one that is being deleted alone."""
-    moves = _write(("building", "spawning"), (_ANY, _ANY), moves=True)
-    assert _admits(moves, "building", "spawning")
-    assert _admits(moves, "active", None)
-    assert not _admits(moves, "building", "deleting")
+    moves = judging.write(("building", "spawning"), (_ANY, _ANY), moves=True)
+    assert judging.admits(moves, "building", "spawning")
+    assert judging.admits(moves, "active", None)
+    assert not judging.admits(moves, "building", "deleting")
     # An offload that is done must not take away the host of an unshelve.
-    offload = _write(
+    offload = judging.write(
         ("shelved_offloaded", None),
         (_ANY, _ANY),
         writer="nova/compute/manager.py:"
         "ComputeManager._shelve_offload_instance",
         moves=True,
     )
-    assert _admits(offload, "shelved_offloaded", "unshelving")
-    assert not _admits(offload, "shelved_offloaded", "spawning")
-    assert not _admits(offload, "shelved_offloaded", "deleting")
-    own = _write(("building", "deleting"), (_ANY, _ANY), moves=True)
+    assert judging.admits(offload, "shelved_offloaded", "unshelving")
+    assert not judging.admits(offload, "shelved_offloaded", "spawning")
+    assert not judging.admits(offload, "shelved_offloaded", "deleting")
+    own = judging.write(("building", "deleting"), (_ANY, _ANY), moves=True)
     assert judgement.ruling(own) is None
-    idle = _write(("active", None), (_ANY, _ANY))
+    idle = judging.write(("active", None), (_ANY, _ANY))
     assert judgement.ruling(idle) is None
-
-
-@pytest.mark.parametrize(
-    ("row", "allowed"),
-    [
-        (("active", "deleting"), False),
-        (("error", "deleting"), True),
-        (("active", "reboot_started"), True),
-    ],
-    ids=str,
-)
-def test_a_revert_of_whom_nothing_is_known(row: Any, *, allowed: bool) -> None:
-    """A host without the plugin may revert a delete only once it failed."""
-    assert _admits(_write(None, (_ANY, None)), *row) is allowed
-
-
-@pytest.mark.parametrize(
-    ("seen", "to", "row", "allowed"),
-    [
-        # A plain host sets an error; its task was clean.
-        ((None, "spawning"), ("error", _ANY), ("building", "spawning"), True),
-        ((None, "spawning"), ("error", _ANY), ("active", None), False),
-        ((None, "resize_prep"), ("error", _ANY), ("active", None), True),
-        # It takes its task away; its vm_state was clean.
-        (("active", None), (_ANY, None), ("active", "rebooting"), True),
-        (("paused", None), (_ANY, None), ("active", "rebooting"), False),
-        (("active", None), (_ANY, None), ("active", "deleting"), False),
-    ],
-    ids=str,
-)
-def test_half_a_belief_counts(
-    seen: Any, to: Any, row: Any, *, allowed: bool
-) -> None:
-    """What a host without the plugin left alone is what it saw."""
-    half = belief.Belief(
-        *(
-            belief.UNKNOWN if new is not _ANY else old
-            for old, new in zip(seen, to, strict=True)
-        )
-    )
-    assert _admits(writes.Write(*to, half), *row) is allowed
-
-
-@pytest.mark.parametrize(
-    ("to", "row", "allowed"),
-    [
-        (("shelved", "powering-off"), ("active", None), True),
-        ((_ANY, "scheduling"), ("active", "rebuilding"), True),
-        (("stopped", _ANY), ("active", "rebuilding"), True),
-        (("active", _ANY), ("building", "spawning"), True),
-        (("active", None), ("building", "networking"), False),
-        ((_ANY, "scheduling"), ("active", "deleting"), False),
-        (("stopped", _ANY), ("active", "deleting"), False),
-        ((_ANY, "spawning"), ("active", None), True),
-        ((_ANY, "rebooting"), ("active", "rebuilding"), False),
-    ],
-    ids=str,
-)
-def test_what_the_map_is_not_about(
-    to: Any, row: Any, *, allowed: bool
-) -> None:
-    """A state that no action leads to is written, but over no delete."""
-    assert _admits(_write(None, to), *row) is allowed
 
 
 def test_destroy() -> None:
@@ -408,4 +333,4 @@ def test_destroy() -> None:
 )
 def test_giving_up(to: Any, *, gives_up: bool) -> None:
     """An error, or the end of a task, brings nothing forward."""
-    assert writes.is_giving_up(_write(None, to)) is gives_up
+    assert writes.is_giving_up(judging.write(None, to)) is gives_up
