@@ -5,7 +5,7 @@ A state field that is clean holds what was read, so its value is the belief.
 When a field becomes dirty, the value that it had is kept beside it; nothing
 else needs to be done when objects are loaded or sent. Three things travel with
 an object: what a dirty field had been, that it was read from a replica, and
-that a delete came while it was used for something else.
+that an action came while it was used for something else.
 """
 
 from collections.abc import Iterable, Mapping
@@ -13,7 +13,8 @@ import dataclasses
 import enum
 from typing import Any, Final
 
-from nova_db_states.machine import atlas
+from nova_db_states.machine import notation
+from nova_db_states.nova import participants
 
 __all__ = [
     "FIELDS",
@@ -70,8 +71,9 @@ class Belief:
 
     :ivar vm_state: ``None`` for NULL
     :ivar task_state: ``None`` for NULL
-    :ivar overtaken: whether he was at something else when a delete came. Who
-        has only heard of a delete is none that carries it out.
+    :ivar overtaken: whether he was at something else when the action came
+        that is under way. Who has only heard of an action is none that
+        carries it out.
     """
 
     vm_state: Seen = UNKNOWN
@@ -174,16 +176,23 @@ def learn(instance: Any) -> None:
 def compare(
     instance: Any, before: Belief, wrote: Mapping[str, str | None]
 ) -> None:
-    """Note whether a delete came while an object was used for another thing.
+    """Note whether an action came while an object was used for another one.
 
     :param instance: an ``Instance`` that was just saved or refreshed
     :param before: what it believed before
     :param wrote: the states that it has written itself
     """
-    now = of(instance).task_state
-    if now not in atlas.DELETING or wrote.get("task_state") == now:
+    now = of(instance).pair
+    if now is None or now[1] is None or wrote.get("task_state") == now[1]:
         instance.__dict__.pop(_OVERTAKEN, None)
-    elif before.task_state not in (UNKNOWN, *atlas.DELETING):
+    elif (
+        before.pair is not None
+        and before.task_state != now[1]
+        and not participants.is_deletion(notation.State(*before.pair))
+        and not participants.comes_from(
+            notation.State(*before.pair), notation.State(*now)
+        )
+    ):
         instance.__dict__[_OVERTAKEN] = True
 
 

@@ -14,7 +14,8 @@ database judges that set inside the ``UPDATE``.
 3. Everybody else may change what he believes is there, and the states that
    his own action leads to from there, since an action has several
    participants with an object each, and one of them may be ahead. Nova's API
-   begins actions only where the map does.
+   begins actions only where the map does. Who was at something else, and has
+   merely read that another action began, takes no part in that.
 4. An expectation of Nova's own holds as it stands; the belief about
    ``vm_state``, which none of them mentions, is added to it.
 5. Without a belief the map decides alone: refused is what no action does. A
@@ -139,6 +140,8 @@ def _ruled(write: writes.Write) -> guards.Guard | None:
     seen = write.seen.pair
     if _deletes(write) or seen is None:
         return _unbelieving(write)
+    if write.seen.overtaken and not begins(write):
+        return NOWHERE
     return (
         guards.on_states(allowed)
         if (allowed := allowed_from(write))
@@ -266,8 +269,6 @@ def _is_the_delete(write: writes.Write, before: State) -> bool:
     reverts what has already failed: a server in error whose delete is never
     given up could not be deleted again.
     """
-    if write.seen.overtaken:
-        return False
     if write.seen.pair is not None:
         return participants.is_deletion(State(*write.seen.pair))
     if write.seen.task_state is not belief.UNKNOWN:

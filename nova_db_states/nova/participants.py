@@ -16,7 +16,7 @@ from nova_db_states.machine import instance
 from nova_db_states.machine import model
 from nova_db_states.machine import notation
 
-__all__ = ["is_deletion", "same_action"]
+__all__ = ["comes_from", "is_deletion", "same_action"]
 
 State = notation.State
 
@@ -38,6 +38,20 @@ def _target(before: State, vm_state: Any, task_state: Any) -> State:
         before.vm_state if vm_state is states.ANY else vm_state,
         before.task_state if task_state is states.ANY else task_state,
     )
+
+
+@functools.cache
+def comes_from(seen: State, now: State) -> bool:
+    """Say whether the action under way may have brought a state about.
+
+    :param seen: what was there, as a writer saw it
+    :param now: what is there, by another writer
+    :returns: false where no task was under way, or one that does not lead
+        there: what is there now belongs to an action of somebody else's
+    """
+    if is_deletion(now) and not is_deletion(seen):
+        return False
+    return any(now in _ahead(seen, edges) for edges in _under_way(seen))
 
 
 @functools.cache

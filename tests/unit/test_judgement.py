@@ -11,8 +11,10 @@ from nova_db_states import guards
 from nova_db_states import states
 from nova_db_states.machine import instance
 from nova_db_states.machine import model
+from nova_db_states.machine import notation
 from nova_db_states.nova import belief
 from nova_db_states.nova import judgement
+from nova_db_states.nova import participants
 from nova_db_states.nova import writes
 from tests.unit import judging
 from tests.unit import nova_facts
@@ -189,6 +191,36 @@ def test_who_has_only_heard_of_a_delete_does_not_carry_it_out() -> None:
     for seen, allowed in ((own, True), (heard, False)):
         write = writes.Write(seen=seen, moves=True)
         assert judging.admits(write, "active", "deleting") is allowed
+
+
+def test_who_has_only_heard_of_an_action_takes_no_part_in_it() -> None:
+    """The error of a confirm is none of the revert that came meanwhile."""
+    own = belief.Belief("resized", "resize_reverting")
+    heard = belief.Belief("resized", "resize_reverting", overtaken=True)
+    for to in (("error", _ANY), ("error", None), (_ANY, None)):
+        for seen, allowed in ((own, True), (heard, False)):
+            write = writes.Write(*to, seen)
+            assert judging.admits(write, *own.pair or ()) is allowed
+    for to in ((_ANY, "deleting"), ("deleted", None)):
+        assert judging.admits(writes.Write(*to, heard), *own.pair or ())
+
+
+@pytest.mark.parametrize(
+    ("seen", "now", "expected"),
+    [
+        (("active", "resize_prep"), ("active", "resize_migrating"), True),
+        (("active", "resize_migrating"), ("resized", None), True),
+        (("resized", None), ("resized", "resize_reverting"), False),
+        (("active", "rebooting"), ("active", "powering-off"), False),
+        (("building", "spawning"), ("building", "deleting"), False),
+        (("active", "soft-deleting"), ("active", "deleting"), False),
+    ],
+    ids=str,
+)
+def test_whose_action_it_is(seen: Any, now: Any, *, expected: bool) -> None:
+    """A task that the one seen leads to is of the same action."""
+    states_ = (notation.State(*seen), notation.State(*now))
+    assert participants.comes_from(*states_) is expected
 
 
 def test_what_would_have_been_right_is_told() -> None:
