@@ -30,6 +30,15 @@ Hold: TypeAlias = Callable[[testresources.TestResourceManager], Any]
 MakeCell: TypeAlias = Callable[..., str]
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let more be run than fits into a run of all tests."""
+    parser.addoption(
+        "--every-way",
+        action="store_true",
+        help="run the races in Nova in every release on every database",
+    )
+
+
 @pytest.fixture(scope="session")
 def hold() -> Iterator[Hold]:
     """Get the resource of a manager, and keep it until the run ends."""

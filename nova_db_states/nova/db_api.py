@@ -166,7 +166,7 @@ class Seam:
             known = self._locked(context, connection, request)
         else:
             known = {
-                **rows.stored(connection, request.values),
+                **rows.plain(request.values),
                 **rows.key_of(connection, self._models.Instance, uuid),
             }
         every = pairs.models_of(self._models)
@@ -195,9 +195,9 @@ class Seam:
             if cache is None:
                 return None
         self._send(context, connection, request, before)
-        stored = rows.stored(connection, request.values)
-        after = {**before, **stored}
-        if not rows.is_as_stored(models.Instance, stored):
+        given = rows.plain(request.values)
+        after = {**before, **given}
+        if not rows.is_as_stored(models.Instance, given):
             after = {**before, **self._locked(context, connection, request)}
         changed = self._changes(connection, request)
         times = (before, after)

@@ -31,6 +31,7 @@ __all__ = [
     "locked",
     "make",
     "mapped",
+    "plain",
     "related",
     "reload",
     "stored",
@@ -196,19 +197,28 @@ def is_as_stored(model: Any, values: Mapping[str, Any]) -> bool:
     )
 
 
+def plain(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Give values as Nova answers with them, which does not read them back.
+
+    :param values: column to value
+    :returns: the same, times with the fractions that a server may not keep
+    """
+    return {
+        name: str(value) if isinstance(value, str) else value
+        for name, value in values.items()
+    }
+
+
 def stored(
     connection: sa.Connection, values: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Say what the server keeps of some values.
+    """Give values as the server keeps them.
 
     :param connection: to it
     :param values: column to value
     :returns: the same, as they can be read back
     """
-    kept: dict[str, Any] = {
-        name: str(value) if isinstance(value, str) else value
-        for name, value in values.items()
-    }
+    kept = plain(values)
     if connection.dialect.name != "sqlite":
         # The columns hold seconds, and servers differ in how they round.
         for name in _TIMES:

@@ -10,10 +10,23 @@ import pytest
 import sqlalchemy as sa
 
 from nova_db_states import api
+from tests.functional import nova_races
 from tests.resources import clouds
 from tests.resources import rows
 from tests.resources import schema
 from tools import nova_venvs
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Give the tests of races the ways in which they are run."""
+    everything = metafunc.config.getoption("--every-way")
+    for name, ways in (
+        ("nova_way", nova_races.WAYS),
+        ("control_way", nova_races.CONTROLS),
+    ):
+        if name in metafunc.fixturenames:
+            chosen = nova_races.EVERY if everything else ways
+            metafunc.parametrize(name, chosen, ids=str)
 
 
 @pytest.fixture

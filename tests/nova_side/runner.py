@@ -11,7 +11,7 @@ import pathlib
 import signal
 import subprocess
 import tempfile
-from typing import Final
+from typing import Any, Final
 
 from tests.conformance import results
 from tests.conformance import running
@@ -34,8 +34,26 @@ class RunError(Exception):
 
 
 def run(
+    release: str, module: str | Sequence[str], **how: Any
+) -> dict[str, str]:
+    """Run the tests of modules of this folder inside Nova.
+
+    :param release: of Nova, as ``34.0.0``
+    :param module: ``build_cases`` and the like, or several of them
+    :param how: as :func:`run_modules` takes it
+    :returns: name of each test below its module to ``ok`` or ``FAIL: why``
+    :raises RunError: as :func:`run_modules` raises it
+    """
+    names = [module] if isinstance(module, str) else [*module]
+    found = run_modules(release, names, **how)
+    return {
+        name: said for each in found.values() for name, said in each.items()
+    }
+
+
+def run_modules(
     release: str,
-    module: str | Sequence[str],
+    names: Sequence[str],
     *,
     plugin: bool,
     database: str = "sqlite",
@@ -44,11 +62,11 @@ def run(
     mode: str = "enforce",
     only: Sequence[str] = (),
     concurrency: int = 1,
-) -> dict[str, str]:
-    """Run the tests of modules of this folder inside Nova.
+) -> dict[str, dict[str, str]]:
+    """Run the tests of modules of this folder inside Nova, all in one go.
 
     :param release: of Nova, as ``34.0.0``
-    :param module: ``build_cases`` and the like, or several of them
+    :param names: ``build_cases`` and the like
     :param plugin: whether it is to be active
     :param database: ``sqlite`` or ``mariadb``
     :param mariadb_url: of the server, without a database and ending in a
@@ -58,14 +76,13 @@ def run(
     :param only: classes or tests below a module, as ``Build.test_boot``; all
         where none is named
     :param concurrency: in how many processes
-    :returns: name of each test below its module to ``ok`` or ``FAIL: why``
+    :returns: module to name of each test below it to ``ok`` or ``FAIL: why``
     :raises RunError: tests did not run to their end, the plugin was not
         there and guarding although it should be, or was although not
     """
     if (database == "mariadb") != bool(mariadb_url):
         raise RunError("a URL of a server goes with mariadb, and only that")
     nova_venvs.ensure(release)
-    names = [module] if isinstance(module, str) else [*module]
     modules = [_FIRST, *(f"{_FOLDER}.{name}" for name in names)]
     wanted = [
         f"{one}.{name}" for one in modules[1:] for name in only
@@ -83,7 +100,11 @@ def run(
         reports = results.read_reports(work.reports)
     for problem in _problems(reports, plugin, database):
         raise RunError(f"{release} {names} {database}: {problem}")
-    return {_short(id_): _verdict(each) for id_, each in found.items()}
+    made: dict[str, dict[str, str]] = {}
+    for id_, each in found.items():
+        module, name = _parts(id_, names)
+        made.setdefault(module, {})[name] = _verdict(each)
+    return made
 
 
 def versions(reports: Iterable[results.Report]) -> set[str]:
@@ -230,8 +251,13 @@ def _problems(
             yield f"no write was guarded: {dict(each.counters)}"
 
 
-def _short(id_: str) -> str:
-    return id_.removeprefix(f"{_FOLDER}.").split(".", maxsplit=1)[1]
+def _parts(id_: str, modules: Iterable[str]) -> tuple[str, str]:
+    """Take the id of a test apart into its module and the rest."""
+    rest = id_.removeprefix(f"{_FOLDER}.")
+    for module in modules:
+        if rest.startswith(f"{module}."):
+            return module, rest.removeprefix(f"{module}.")
+    raise RunError(f"{id_} is in none of the modules")
 
 
 def _verdict(result: results.Result) -> str:
