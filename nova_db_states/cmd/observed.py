@@ -27,6 +27,7 @@ LOG: Final = logging.getLogger(__name__)
 MARK: Final = "nova_db_states conflict "
 """What ``nova/conflicts.py`` writes before the JSON of a line."""
 
+_OUTCOMES: Final = {name: name for name in ("observed", "refused", "yielded")}
 _GZIP: Final = b"\x1f\x8b"
 _TIME: Final = re.compile(
     r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z|[+-]\d\d:?\d\d)?"
@@ -71,7 +72,9 @@ class Sum:
         """Count one more."""
         self.count += 1
         self.servers.add(str(facts.get("instance")))
-        self.request_id = self.request_id or facts.get("request_id")
+        self.request_id = self.request_id or _printable(
+            facts.get("request_id")
+        )
         if when is not None:
             when = when.replace("T", " ").replace(",", ".")
             self.first = min(self.first or when, when)
@@ -195,8 +198,8 @@ def sum_up(lines: Iterable[Line]) -> Found:
         try:
             facts, when = _read(line)
             key = (
-                str(facts["outcome"]),
-                str(facts.get("caller") or ""),
+                _OUTCOMES[facts["outcome"]],
+                _printable(facts.get("caller")),
                 _state(facts.get("from")),
                 _state(facts.get("to")),
             )
@@ -247,7 +250,15 @@ def _read_wrapped(
 
 def _state(pair: Any) -> str:
     """Write a state as the map does; where none is told, nothing."""
-    return "" if pair is None else str(notation.State(*pair))
+    return "" if pair is None else _printable(notation.State(*pair))
+
+
+def _printable(value: Any) -> str:
+    """Write what a log says so that no terminal can be told anything by it."""
+    text = "" if value is None else str(value)
+    return "".join(
+        each if each.isprintable() else ascii(each)[1:-1] for each in text
+    )
 
 
 def _lines(names: Iterable[str]) -> Iterator[Line]:

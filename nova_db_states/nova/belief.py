@@ -5,7 +5,8 @@ A state field that is clean holds what was read, so its value is the belief.
 When a field becomes dirty, the value that it had is kept beside it; nothing
 else needs to be done when objects are loaded or sent. Three things travel with
 an object: what a dirty field had been, that it was read from a replica, and
-that an action came while it was used for something else.
+that an action came while it was used for something else. One stays: what it
+tried to write when nobody could tell what became of that.
 """
 
 from collections.abc import Iterable, Mapping
@@ -19,9 +20,11 @@ from nova_db_states.nova import participants
 __all__ = [
     "FIELDS",
     "NONE",
+    "PLACE",
     "UNKNOWN",
     "Belief",
     "Unknown",
+    "attempted",
     "carry",
     "compare",
     "copy",
@@ -38,15 +41,19 @@ __all__ = [
 
 FIELDS: Final = ("vm_state", "task_state")
 
+PLACE: Final = ("host", "node", "compute_id")
+"""Where the server is; what belongs to a state falls with it."""
+
 KEY: Final = "nova_db_states"
 """Beside ``nova_object.data`` in the primitive; plain Nova ignores it."""
 
-_LOADED: Final = (*FIELDS, "host", "node", "compute_id")
+_LOADED: Final = (*FIELDS, *PLACE)
 """What must not be written unless somebody has changed it."""
 
 _SEEN: Final = "_nova_db_states_seen"
 _DOUBTED: Final = "_nova_db_states_doubted"
 _OVERTAKEN: Final = "_nova_db_states_overtaken"
+_TRIED: Final = "_nova_db_states_tried"
 _WRITER: Final = "_nova_db_states_writer"
 
 
@@ -74,11 +81,14 @@ class Belief:
     :ivar overtaken: whether he was at something else when the action came
         that is under way. Who has only heard of an action is none that
         carries it out.
+    :ivar tried: both states that he tried to write when the answer was lost,
+        and that may be there as well; ``None`` where none was
     """
 
     vm_state: Seen = UNKNOWN
     task_state: Seen = UNKNOWN
     overtaken: bool = False
+    tried: tuple[str | None, str | None] | None = None
 
     @property
     def pair(self) -> tuple[str | None, str | None] | None:
@@ -101,7 +111,23 @@ def of(instance: Any) -> Belief:
     if _DOUBTED in instance.__dict__:
         return NONE
     vm_state, task_state = (_seen(instance, name) for name in FIELDS)
-    return Belief(vm_state, task_state, _OVERTAKEN in instance.__dict__)
+    return Belief(
+        vm_state,
+        task_state,
+        _OVERTAKEN in instance.__dict__,
+        instance.__dict__.get(_TRIED),
+    )
+
+
+def host(instance: Any) -> Seen:
+    """Say on which host an object last saw the server.
+
+    :param instance: an ``Instance``
+    :returns: the host, ``None`` for none
+    """
+    return (
+        UNKNOWN if _DOUBTED in instance.__dict__ else _seen(instance, "host")
+    )
 
 
 def _seen(instance: Any, name: str) -> Seen:
@@ -135,17 +161,29 @@ def restore(instance: Any) -> None:
     """Take back what a save was refused, so that none can write it later.
 
     :param instance: an ``Instance``; its state fields get what was last seen
-        and are clean, its other fields stay as they are
+        and are clean, and so does the host that belongs to a state. Its other
+        fields stay as they are
     """
+    instance.__dict__.pop(_TRIED, None)
+    kept = instance.__dict__.get(_SEEN, {})
+    if any(name in instance._changed_fields for name in FIELDS):
+        for name in PLACE:
+            if kept.get(name, UNKNOWN) is not UNKNOWN:
+                _take_back(instance, name, kept[name])
     for name in FIELDS:
         if name in instance._changed_fields:
-            seen = instance.__dict__.get(_SEEN, {}).get(name, UNKNOWN)
-            if seen is not UNKNOWN:
-                instance.__dict__[f"_obj_{name}"] = seen
-            else:
+            seen = kept.get(name, UNKNOWN)
+            if seen is UNKNOWN:
                 # The value is nobody's belief, and must not pass for it.
                 doubt(instance)
-            instance._changed_fields.discard(name)
+                seen = _held(instance, name)
+            _take_back(instance, name, seen)
+
+
+def _take_back(instance: Any, name: str, seen: Any) -> None:
+    if name in instance._changed_fields:
+        instance.__dict__[f"_obj_{name}"] = seen
+        instance._changed_fields.discard(name)
 
 
 def take(instance: Any, name: str) -> None:
@@ -171,6 +209,18 @@ def learn(instance: Any) -> None:
     :param instance: an ``Instance``
     """
     instance.__dict__.pop(_DOUBTED, None)
+    instance.__dict__.pop(_TRIED, None)
+
+
+def attempted(instance: Any) -> None:
+    """Note that nobody can tell whether a save was made or not.
+
+    :param instance: an ``Instance`` whose save failed on the way
+    """
+    if dirty(instance):
+        vm_state, task_state = (_held(instance, name) for name in FIELDS)
+        if UNKNOWN not in {vm_state, task_state}:
+            instance.__dict__[_TRIED] = (vm_state, task_state)
 
 
 def compare(
@@ -308,13 +358,13 @@ class _Keeping(property):
 
 
 def observe_setters(cls: Any) -> None:
-    """Let the state fields of a class keep what they had.
+    """Let the fields of state and place of a class keep what they had.
 
     :param cls: the ``Instance`` class, or one made from it
     """
-    for name in FIELDS:
-        inner = getattr(cls, name)
-        if not isinstance(inner, _Keeping):
+    for name in _LOADED:
+        inner = getattr(cls, name, None)
+        if inner is not None and not isinstance(inner, _Keeping):
             setattr(cls, name, _keeping(name, inner))
 
 

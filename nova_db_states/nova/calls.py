@@ -16,6 +16,7 @@ from nova_db_states import tables
 from nova_db_states.nova import belief
 from nova_db_states.nova import hints
 from nova_db_states.nova import judgement
+from nova_db_states.nova import places
 from nova_db_states.nova import settings
 from nova_db_states.nova import writes
 
@@ -38,7 +39,9 @@ class Request:
     :ivar separate: ``metadata`` and ``system_metadata``, where given
     :ivar named: the guards that the caller named
     :ivar write: what the ruling is about
-    :ivar added: the guard of the ruling
+    :ivar added: the guards of the ruling
+    :ivar wants: the guard that the caller means and does not name; only where
+        nothing is refused
     :ivar hint: what the object seam knows
     """
 
@@ -47,8 +50,23 @@ class Request:
     separate: dict[str, Any]
     named: tuple[guards.Guard, ...]
     write: writes.Write
-    added: guards.Guard | None
+    added: tuple[guards.Guard, ...]
     hint: hints.Hint | None
+    wants: guards.Guard | None = None
+
+    def breaks(self, row: Mapping[str, Any]) -> bool:
+        """Say whether a row is none that this may change.
+
+        :param row: both states and the host, as they were
+        """
+        text = guards.state_text(row["vm_state"], row["task_state"])
+        every = (*self.added, *((self.wants,) if self.wants else ()))
+        return not all(
+            guard.admits(
+                text if guard.column == guards.STATE else row[guard.column]
+            )
+            for guard in every
+        )
 
 
 def take_apart(  # noqa: PLR0917 - all of a call, and whose it is
@@ -100,8 +118,33 @@ def take_apart(  # noqa: PLR0917 - all of a call, and whose it is
     foreign = writes.is_foreign(write)
     if foreign:
         _warn_once(foreign)
-    added = judgement.ruling(write)
-    return Request(instance_uuid, updates, separate, given, write, added, hint)
+    return Request(
+        instance_uuid,
+        updates,
+        separate,
+        given,
+        write,
+        _added(write, updates, hint),
+        hint,
+        _wanted(hint),
+    )
+
+
+def _added(
+    write: writes.Write, updates: Mapping[str, Any], hint: hints.Hint | None
+) -> tuple[guards.Guard, ...]:
+    """List the guards of the ruling."""
+    state = judgement.ruling(write)
+    place = None
+    if "host" in updates and hint is not None:
+        place = places.ruling(write, hint.host, updates["host"])
+    return tuple(guard for guard in (state, place) if guard)
+
+
+def _wanted(hint: hints.Hint | None) -> guards.Guard | None:
+    if hint is None or hint.wants is None:
+        return None
+    return _guard("task_state", hint.wants)
 
 
 def _guard(name: str, expected: Any) -> guards.Guard:
@@ -145,7 +188,6 @@ def _write(
         hint.writer if hint else "",
         moves="host" in values or "node" in values,
         resets=hint.resets if hint else False,
-        stuck=hint.stuck if hint else False,
     )
 
 

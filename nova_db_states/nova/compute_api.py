@@ -20,6 +20,8 @@ from typing import Any, Final
 
 from oslo_log import log
 
+from nova_db_states import states
+from nova_db_states.nova import belief
 from nova_db_states.nova import care
 from nova_db_states.nova import settings
 
@@ -35,6 +37,9 @@ _DIRECT: Final = {"force_delete": "forceDelete", "soft_delete": "delete"}
 what the user calls them. That of forceDelete knows none, and that of delete
 makes a hard delete of a soft delete that raised it, since it means there that
 the server never ran."""
+
+_HARD: Final = {"delete", "force_delete"}
+_SOFT_DELETING: Final = states.TaskState.SOFT_DELETING.value
 
 _passed_over: Final[contextvars.ContextVar[bool]] = contextvars.ContextVar(
     "nova_db_states_passed_over", default=False
@@ -60,8 +65,46 @@ def install(module: ModuleType) -> None:
 
     :param module: ``nova.compute.api``
     """
+    module.API._delete = _going_on(module, module.API._delete)
     for name, theirs in _public_methods(module.API):
         setattr(module.API, name, _telling(module, name, theirs))
+
+
+def _going_on(module: Any, theirs: Callable[..., Any]) -> Callable[..., Any]:
+    """Let a delete be carried out that finds a soft delete under way.
+
+    Nova accepts it, says by ``deleting`` that it is on its way, and passes
+    over it, since the server "is already in deleting state": over this one
+    and every later one. So the soft delete is given up first.
+
+    :param module: ``nova.compute.api``
+    :param theirs: ``API._delete``
+    :returns: the method in its place
+    """
+    lost = module.exception.InstanceUpdateConflict
+
+    @functools.wraps(theirs)
+    def _delete(
+        self: Any,
+        context: Any,
+        instance: Any,
+        delete_type: str,
+        *rest: Any,
+        **values: Any,
+    ) -> Any:
+        plain = settings.is_off() or settings.observes()
+        if (
+            not plain
+            and delete_type in _HARD
+            and belief.of(instance).task_state == _SOFT_DELETING
+        ):
+            instance.task_state = None
+            # Whoever was faster left something that can be deleted.
+            with contextlib.suppress(lost):
+                instance.save(expected_task_state=[_SOFT_DELETING])
+        return theirs(self, context, instance, delete_type, *rest, **values)
+
+    return _delete
 
 
 def _public_methods(cls: type) -> Iterator[tuple[str, Callable[..., Any]]]:

@@ -19,6 +19,9 @@ __all__ = ["as_nova", "report"]
 
 LOG: Final = log.getLogger(__name__)
 
+_STATES: Final = {guards.STATE, "vm_state", "task_state", "host"}
+"""A host among what was expected belongs to a state."""
+
 MARK: Final = "nova_db_states conflict "
 """Before the JSON of a line; ``nova-db-states observed`` looks for it."""
 
@@ -43,10 +46,16 @@ def as_nova(
     """
     expected: dict[str, list[Any]] = {}
     for guard in failed:
-        expected.update(_expected(guard, row))
+        for name, values in _expected(guard, row).items():
+            # What the caller named himself comes first, and is what he reads.
+            expected.setdefault(name, values)
+    expected = {name: each for name, each in expected.items() if each} or (
+        expected
+    )
     columns = {guard.column for guard in failed}
     kind = nova_exception.InstanceUpdateConflict
-    if columns & {guards.STATE, "vm_state", "task_state"}:
+    plain = settings.observes() and columns == {"vm_state"}
+    if not plain and columns & _STATES:
         kind = nova_exception.UnexpectedTaskStateError
         if row["task_state"] == "deleting" and columns != {"vm_state"}:
             kind = nova_exception.UnexpectedDeletingTaskStateError

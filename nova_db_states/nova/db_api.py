@@ -15,7 +15,6 @@ from oslo_utils import uuidutils
 import sqlalchemy as sa
 
 from nova_db_states import exceptions
-from nova_db_states import guards
 from nova_db_states import retry
 from nova_db_states._update import contexts
 from nova_db_states._update import execute
@@ -26,9 +25,11 @@ from nova_db_states.nova import counters
 from nova_db_states.nova import destroying
 from nova_db_states.nova import hints
 from nova_db_states.nova import judgement
+from nova_db_states.nova import others
 from nova_db_states.nova import pairs
 from nova_db_states.nova import rows
 from nova_db_states.nova import settings
+from nova_db_states.nova import values as kept
 
 __all__ = ["Seam"]
 
@@ -60,9 +61,13 @@ class Seam:
             theirs = getattr(self._db, name)
             self._replace(name, self._decorated(theirs, body))
         self._replace(
-            "instance_destroy", destroying.guarded(self._db, self._exception)
+            "instance_destroy",
+            destroying.guarded(self._db, self._models, self._exception),
         )
-        self._replace("instance_extra_update_by_uuid", self._later_extra())
+        self._replace(
+            "instance_extra_update_by_uuid",
+            others.later_extra(self._db.instance_extra_update_by_uuid),
+        )
         counters.add("lower")
 
     def _replace(self, name: str, ours: Callable[..., Any]) -> None:
@@ -85,7 +90,7 @@ class Seam:
                 # Under mariadb:// nobody else tells deadlocks apart.
                 retry.reraise(error)
 
-        opened = db.pick_context_manager_writer(body)
+        opened = db.pick_context_manager_writer(others.in_transaction(body))
         retried = db._retry_instance_update()(in_transaction)
 
         @functools.wraps(theirs)
@@ -166,7 +171,7 @@ class Seam:
             known = self._locked(context, connection, request)
         else:
             known = {
-                **rows.plain(request.values),
+                **kept.plain(request.values),
                 **rows.key_of(connection, self._models.Instance, uuid),
             }
         every = pairs.models_of(self._models)
@@ -195,10 +200,14 @@ class Seam:
             if cache is None:
                 return None
         self._send(context, connection, request, before)
-        given = rows.plain(request.values)
+        given = kept.plain(request.values)
         after = {**before, **given}
-        if not rows.is_as_stored(models.Instance, given):
-            after = {**before, **self._locked(context, connection, request)}
+        if not kept.is_as_stored(models.Instance, given):
+            again = {"id": before["id"]}
+            after = {
+                **before,
+                **rows.by_id(connection, models.Instance, again),
+            }
         changed = self._changes(connection, request)
         times = (before, after)
         if cache is None:
@@ -277,11 +286,11 @@ class Seam:
     ) -> None:
         """Send the one ``UPDATE`` and turn its verdict into Nova's terms."""
         given = request.named
-        if request.added is not None and not settings.observes():
-            given = (request.added, *given)
+        if not settings.observes():
+            given = (*request.added, *given)
         if request.write.sets_state or given:
             counters.add("guarded")
-        values = rows.stored(connection, request.values)
+        values = kept.stored(connection, self._models.Instance, request.values)
         update = execute.Update(
             request.instance_uuid, values, given, contexts.scope_of(context)
         )
@@ -311,8 +320,13 @@ class Seam:
             for guard in request.named
             if guard.column in conflict.expected
         ]
-        if request.added is not None and guards.STATE in conflict.expected:
-            failed.append(judgement.explained(request.write, request.added))
+        others = [
+            judgement.explained(request.write, guard)
+            for guard in request.added
+            if guard.column in conflict.expected
+        ]
+        if others and not settings.observes():
+            failed.extend(others)
             conflicts.report("refused", calls.facts(context, request, row))
         raise conflicts.as_nova(
             self._exception, request.instance_uuid, failed, row
@@ -321,10 +335,7 @@ class Seam:
     def _observe(
         self, context: Any, request: calls.Request, before: Mapping[str, Any]
     ) -> None:
-        if request.added is None or not settings.observes():
-            return
-        text = guards.state_text(before["vm_state"], before["task_state"])
-        if not request.added.admits(text):
+        if settings.observes() and request.breaks(before):
             conflicts.report("observed", calls.facts(context, request, before))
 
     def check(
@@ -338,7 +349,8 @@ class Seam:
         :param context: Nova's
         :param hint: what is being saved
         :param expected: ``expected_vm_state`` and ``expected_task_state``
-        :raises UnexpectedTaskStateError: of Nova, where it is not
+        :raises UnexpectedTaskStateError: of Nova, where it is not; in the mode
+            observe there is a line in the log instead
         """
         counters.add("checked")
         request = calls.take_apart(
@@ -354,7 +366,7 @@ class Seam:
             hint.instance_uuid, {}, request.named, contexts.scope_of(context)
         )
 
-        @self._db.pick_context_manager_writer  # type: ignore[untyped-decorator]
+        @self._db.pick_context_manager_reader  # type: ignore[untyped-decorator]
         def ask(context: Any) -> None:
             connection = context.session.connection()
             reading.judge(question, connection, locking=False)
@@ -362,26 +374,12 @@ class Seam:
         try:
             ask(context)
         except exceptions.InstanceUpdateConflict as conflict:
-            self._refuse(context, request, conflict)
+            if not settings.observes():
+                self._refuse(context, request, conflict)
+            vm_state, task_state = conflict.state or (None, None)
+            row = {"vm_state": vm_state, "task_state": task_state}
+            conflicts.report("observed", calls.facts(context, request, row))
         except exceptions.InstanceNotFound:
             return
         except retry.DATABASE_ERRORS as error:
             retry.reraise(error)
-
-    def _later_extra(self) -> Callable[..., Any]:
-        """Make ``instance_extra`` wait until the state was accepted."""
-        theirs = self._db.instance_extra_update_by_uuid
-
-        @functools.wraps(theirs)
-        def instance_extra_update_by_uuid(
-            context: Any, instance_uuid: str, updates: Any
-        ) -> Any:
-            hint = hints.current(instance_uuid)
-            if hint is None or hint.later is None:
-                return theirs(context, instance_uuid, updates)
-            hint.later.append(
-                functools.partial(theirs, context, instance_uuid, updates)
-            )
-            return None
-
-        return instance_extra_update_by_uuid

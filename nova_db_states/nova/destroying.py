@@ -12,11 +12,13 @@ from typing import Any
 import sqlalchemy as sa
 
 from nova_db_states import guards
+from nova_db_states._update import contexts
 from nova_db_states.nova import belief
 from nova_db_states.nova import conflicts
 from nova_db_states.nova import counters
 from nova_db_states.nova import hints
 from nova_db_states.nova import judgement
+from nova_db_states.nova import rows
 from nova_db_states.nova import settings
 
 __all__ = ["guarded"]
@@ -70,10 +72,26 @@ def _evaluable(
         yield sa.or_(other, vm.is_(None), vm.not_in(vm_states))
 
 
-def guarded(db: Any, exception: Any) -> Callable[..., Any]:
+def _facts(
+    context: Any, instance_uuid: str, row: dict[str, Any]
+) -> dict[str, Any]:
+    hint = hints.current(instance_uuid)
+    seen = hint.seen.pair if hint else None
+    return {
+        "instance": instance_uuid,
+        "caller": hint.writer if hint else "",
+        "request_id": getattr(context, "request_id", None),
+        "from": [row["vm_state"], row["task_state"]],
+        "to": ["destroyed", None],
+        "believed": list(seen) if seen else None,
+    }
+
+
+def guarded(db: Any, models: Any, exception: Any) -> Callable[..., Any]:
     """Make the function that stands in for ``instance_destroy``.
 
     :param db: the module ``nova.db.main.api``
+    :param models: the module ``nova.db.main.models``
     :param exception: the module ``nova.exception``
     :returns: the function
     """
@@ -81,24 +99,16 @@ def guarded(db: Any, exception: Any) -> Callable[..., Any]:
 
     @db.pick_context_manager_writer  # type: ignore[untyped-decorator]
     def now(context: Any, instance_uuid: str) -> dict[str, Any]:
-        row = db._instance_get_by_uuid(
-            context, instance_uuid, columns_to_join=[]
+        # Not what the caller's session or snapshot has of it.
+        row = rows.locked(
+            context.session.connection(),
+            models.Instance,
+            instance_uuid,
+            contexts.scope_of(context),
         )
+        if row is None:
+            raise exception.InstanceNotFound(instance_id=instance_uuid)
         return {name: row[name] for name in belief.FIELDS}
-
-    def facts(
-        context: Any, instance_uuid: str, row: dict[str, Any]
-    ) -> dict[str, Any]:
-        hint = hints.current(instance_uuid)
-        seen = hint.seen.pair if hint else None
-        return {
-            "instance": instance_uuid,
-            "caller": hint.writer if hint else "",
-            "request_id": getattr(context, "request_id", None),
-            "from": [row["vm_state"], row["task_state"]],
-            "to": ["destroyed", None],
-            "believed": list(seen) if seen else None,
-        }
 
     @functools.wraps(theirs)
     def instance_destroy(
@@ -120,7 +130,7 @@ def guarded(db: Any, exception: Any) -> Callable[..., Any]:
             row = now(context, instance_uuid)
             if not guard.admits(guards.state_text(*row.values())):
                 conflicts.report(
-                    "observed", facts(context, instance_uuid, row)
+                    "observed", _facts(context, instance_uuid, row)
                 )
             return theirs(context, instance_uuid, constraint, hard_delete)
         both = _Constraint(constraint, guard)
@@ -130,7 +140,7 @@ def guarded(db: Any, exception: Any) -> Callable[..., Any]:
             row = now(context, instance_uuid)
             if guard.admits(guards.state_text(*row.values())):
                 raise
-            conflicts.report("refused", facts(context, instance_uuid, row))
+            conflicts.report("refused", _facts(context, instance_uuid, row))
             raise conflicts.as_nova(
                 exception, instance_uuid, [guard], row
             ) from None

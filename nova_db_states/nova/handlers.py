@@ -21,13 +21,15 @@ scheduled again must not be if the server is being deleted by then.
 """
 
 from collections.abc import Callable
-import contextlib
 import functools
+import inspect
 from typing import Any, Final
 
 from oslo_log import log
 
 from nova_db_states import states
+from nova_db_states.machine import instance
+from nova_db_states.machine import model
 from nova_db_states.nova import belief
 from nova_db_states.nova import care
 from nova_db_states.nova import saves
@@ -42,6 +44,14 @@ _LEFT: Final = (
     states.VMState.ERROR.value,
     states.TaskState.UNSHELVING.value,
 )
+_ACTIONS: Final = {
+    "build_instances": ("boot",),
+    "migrate_server": ("resize / cold migrate", "live migrate"),
+    "rebuild_server": ("rebuild", "evacuate"),
+}
+"""What the conductor gives up with a state, and whose tasks it may end: the
+object that it writes with was not read before."""
+
 _PLACE: Final = ("host", "node", "compute_id")
 
 
@@ -92,12 +102,31 @@ def scheduler_utils(module: Any) -> None:
     """
     theirs = module.set_vm_state_and_notify
 
+    place = list(inspect.signature(theirs).parameters).index("method")
+
     @functools.wraps(theirs)
     def set_vm_state_and_notify(*args: Any, **kwargs: Any) -> Any:
-        with saves.lenient():
+        given = kwargs.get("method", "".join(args[place : place + 1]))
+        with saves.lenient(_tasks_of(given)):
             return theirs(*args, **kwargs)
 
     module.set_vm_state_and_notify = set_vm_state_and_notify
+
+
+@functools.cache
+def _tasks_of(method: str) -> frozenset[str | None]:
+    """List the tasks of the action that a method of the conductor works on.
+
+    :param method: as the conductor tells it to others
+    :returns: tasks, with ``None`` for NULL; empty for another method
+    """
+    actions = _ACTIONS.get(method, ())
+    return frozenset(
+        state.task_state
+        for edge in instance.MAP.transitions
+        if edge.action in actions and edge.write.event is model.Event.UPDATE
+        for state in (edge.from_, edge.to)
+    )
 
 
 @care.careful
@@ -148,11 +177,14 @@ def conductor(module: Any) -> None:
         finally:
             plain = settings.is_off() or settings.observes()
             if not plain and belief.of(instance).pair == _LEFT:
-                with (
-                    saves.lenient(),
-                    contextlib.suppress(module.exception.InstanceNotFound),
-                ):
-                    instance.task_state = None
-                    instance.save()
+                instance.task_state = None
+                try:
+                    with saves.lenient():
+                        instance.save()
+                except Exception:
+                    LOG.exception(
+                        "The task of the server could not be ended.",
+                        instance=instance,
+                    )
 
     cls.unshelve_instance = unshelve_instance

@@ -24,17 +24,22 @@ class Hint:
     :ivar seen: what the object last saw
     :ivar writer: the function that saves, ``file:function``; may be empty
     :ivar resets: whether this is the administrator's reset-state
-    :ivar stuck: whether what the object saw has been so for too long
-    :ivar later: writes to other tables, to be made once the row has accepted
-        the new state
+    :ivar host: where the object last saw the server
+    :ivar wants: ``task_state`` that the caller wants to find without saying so
+        in a way that Nova would understand; ``None`` for any
+    :ivar later: writes to other tables, to be made in the same transaction
+        once the row has accepted the new state
+    :ivar after: writes to other tables that have a transaction of their own
     """
 
     instance_uuid: str
     seen: belief.Belief
     writer: str = ""
     resets: bool = False
-    stuck: bool = False
+    host: Any = belief.UNKNOWN
+    wants: Any = None
     later: list[Callable[[], Any]] | None = None
+    after: list[Callable[[], Any]] = dataclasses.field(default_factory=list)
 
 
 _current: Final[contextvars.ContextVar[Hint | None]] = contextvars.ContextVar(

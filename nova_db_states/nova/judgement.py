@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which writes of state are refused. All of the policy is in this file.
+"""Which writes of state are refused. The policy is in this file.
 
 A write comes with a target (what it sets), perhaps with what its author
 expects, and perhaps with a belief (what the writer's object last saw). From
@@ -16,15 +16,17 @@ database judges that set inside the ``UPDATE``.
    participants with an object each, and one of them may be ahead. Nova's API
    begins actions only where the map does. Who was at something else, and has
    merely read that another action began, takes no part in that.
+   What is there already need not be refused to whom ends his task with it.
 4. An expectation of Nova's own holds as it stands; the belief about
-   ``vm_state``, which none of them mentions, is added to it.
+   ``vm_state``, which none of them mentions, is added to it. A host that is
+   written together with a state is guarded with the host that was seen.
 5. Without a belief the map decides alone: refused is what no action does. A
    state that the map does not know is nobody's, and only a delete is kept
    from being overwritten with one. Of half a belief, as a host without the
    plugin has it, the half counts.
 6. What writes no state but moves a server to another host, or takes it from
    its host, must not do so under a delete: the host that has to carry the
-   delete out would not find the server any more.
+   delete out would not find the server any more (``places``).
 """
 
 import dataclasses
@@ -40,6 +42,7 @@ from nova_db_states.machine import notation
 from nova_db_states.machine import queries
 from nova_db_states.nova import belief
 from nova_db_states.nova import participants
+from nova_db_states.nova import places
 from nova_db_states.nova import writes
 
 __all__ = [
@@ -62,16 +65,6 @@ _SOFT_DELETING: Final = states.TaskState.SOFT_DELETING.value
 _DELETING: Final = states.TaskState.DELETING.value
 
 _RECLAIMED: Final = (states.VMState.SOFT_DELETED.value, None)
-
-_OFFLOADS: Final = (
-    "nova/compute/manager.py:ComputeManager._shelve_offload_instance"
-)
-_OFFLOADED: Final = frozenset(
-    State(states.VMState.SHELVED_OFFLOADED.value, task_state)
-    for task_state in (None, states.TaskState.UNSHELVING.value)
-)
-"""Where an offload may take the host away. Nova writes that after it has said
-that it is done, and a server that is spawning by then has its new host."""
 
 NOWHERE: Final = guards.Guard(guards.STATE, ("",))
 """Matches no row: the text of a pair has at least its slash."""
@@ -136,9 +129,9 @@ def _ruled(write: writes.Write) -> guards.Guard | None:
     if write.resets or writes.is_foreign(write):
         return None
     if not write.sets_state:
-        return _settled_host(write) if write.moves else None
+        return places.settled(write) if write.moves else None
     seen = write.seen.pair
-    if _deletes(write) or seen is None:
+    if writes.is_delete(write) or seen is None:
         return _unbelieving(write)
     if write.seen.overtaken and not begins(write):
         return NOWHERE
@@ -211,16 +204,25 @@ def allowed_from(write: writes.Write) -> frozenset[State]:
         others = frozenset(
             one for one in others if one.task_state in write.tasks
         )
-    return frozenset(one for one in mine if _may(write, one)) | others
+    found = frozenset(one for one in mine if _may(write, one)) | others
+    if write.seen.tried is None:
+        return found
+    # The answer to his last write was lost. It may well have been made.
+    other = belief.Belief(*write.seen.tried)
+    return found | allowed_from(dataclasses.replace(write, seen=other))
 
 
 def _as_wanted(write: writes.Write, seen: State) -> frozenset[State]:
-    """Give the state that a write would leave as it is, its task going on."""
+    """Give the state that a write would leave as it is.
+
+    Its task goes on, or is over already, as after the administrator's reset.
+    """
     if seen.task_state is None or participants.is_deletion(seen):
         return frozenset()
     there = write.target(seen)
-    same_task = there.task_state == seen.task_state
-    return frozenset({there}) if same_task else frozenset()
+    if there.task_state in {seen.task_state, None}:
+        return frozenset({there})
+    return frozenset()
 
 
 def _may(write: writes.Write, before: State) -> bool:
@@ -281,10 +283,6 @@ def _is_the_delete(write: writes.Write, before: State) -> bool:
     )
 
 
-def _deletes(write: writes.Write) -> bool:
-    return write.task_state in atlas.DELETING or write.vm_state == _DELETED
-
-
 def _unbelieving(write: writes.Write) -> guards.Guard | None:
     """Let the map decide alone, or nearly so for a delete."""
     barred = [one for one in _MAP.states if not _passes(write, one)]
@@ -294,20 +292,11 @@ def _unbelieving(write: writes.Write) -> guards.Guard | None:
 def _passes(write: writes.Write, before: State) -> bool:
     if not _may(write, before):
         return False
-    if write.task_state == _DELETING:
-        # Nova's API gives a delete up silently that finds a soft delete under
-        # way (API._delete), and the server would stay in deleting. One that
-        # is stuck must be deletable.
-        return (
-            before.task_state != _SOFT_DELETING
-            or write.stuck
-            or write.seen.task_state != _SOFT_DELETING
-        )
     if write.vm_state == _DELETED and write.seen.pair == _RECLAIMED:
         # Everybody else who carries a delete out was asked to; and the guest
         # is gone by then, whatever has become of the row.
         return before == _RECLAIMED or before.task_state in atlas.DELETING
-    return _deletes(write) or _fits_half(write, before)
+    return writes.is_delete(write) or _fits_half(write, before)
 
 
 def _fits_half(write: writes.Write, before: State) -> bool:
@@ -337,19 +326,6 @@ def _fits_half(write: writes.Write, before: State) -> bool:
 
 def _has(state: State, known: dict[str, Any]) -> bool:
     return all(getattr(state, name) == value for name, value in known.items())
-
-
-def _settled_host(write: writes.Write) -> guards.Guard | None:
-    under_delete = [
-        one for one in _MAP.states if participants.is_deletion(one)
-    ]
-    seen = write.seen.pair
-    own = seen is not None and participants.is_deletion(State(*seen))
-    if own and not write.seen.overtaken:
-        return None
-    if write.writer == _OFFLOADS:
-        return guards.on_states(_OFFLOADED)
-    return guards.on_states(under_delete, negated=True)
 
 
 _KNOWN: Final = frozenset(_MAP.states)

@@ -133,7 +133,7 @@ def _rows(text: str) -> list[Any] | None:
     return rows if len(rows) == count else None
 
 
-@functools.lru_cache(maxsize=32)
+@functools.lru_cache(maxsize=4096)
 def _readers(
     model: Any, dialect: sa.Dialect
 ) -> tuple[tuple[str, ...], tuple[tuple[str, Reader], ...]]:

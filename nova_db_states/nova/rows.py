@@ -9,14 +9,12 @@ the usual relations loaded, everything else an error to ask for.
 """
 
 from collections.abc import Collection, Mapping
-import datetime
 import functools
 from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy import orm
 
-from nova_db_states import tables
 from nova_db_states._update import statement
 from nova_db_states.nova import packed
 from nova_db_states.nova import pairs
@@ -25,16 +23,14 @@ __all__ = [
     "PLAIN",
     "Row",
     "beside",
+    "by_id",
     "cache_without_groups",
-    "is_as_stored",
     "key_of",
     "locked",
     "make",
     "mapped",
-    "plain",
     "related",
     "reload",
-    "stored",
 ]
 
 PLAIN: Final = frozenset(
@@ -159,72 +155,19 @@ def locked(
     )
 
 
-_TIMES: Final = tuple(
-    column.name
-    for column in tables.instances.c
-    if isinstance(column.type, sa.DateTime)
-)
-
-_NATIVE: Final = (
-    (sa.Boolean, bool),
-    (sa.Integer, int),
-    (sa.DateTime, datetime.datetime),
-    (sa.String, str),
-)
-
-
-@functools.cache
-def _natives(model: Any) -> dict[str, type]:
-    return {
-        column.name: native
-        for column in model.__table__.c
-        for kind, native in _NATIVE
-        if isinstance(column.type, kind)
-    }
-
-
-def is_as_stored(model: Any, values: Mapping[str, Any]) -> bool:
-    """Say whether a column would give back what it is given.
-
-    :param model: ``models.Instance``
-    :param values: column to value
-    :returns: false where only the server knows what it makes of a value
-    """
-    natives = _natives(model)
-    return all(
-        value is None or type(value) is natives.get(name)
-        for name, value in values.items()
-    )
-
-
-def plain(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Give values as Nova answers with them, which does not read them back.
-
-    :param values: column to value
-    :returns: the same, times with the fractions that a server may not keep
-    """
-    return {
-        name: str(value) if isinstance(value, str) else value
-        for name, value in values.items()
-    }
-
-
-def stored(
-    connection: sa.Connection, values: Mapping[str, Any]
+def by_id(
+    connection: sa.Connection, model: Any, key: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Give values as the server keeps them.
+    """Read a row again that may have become deleted, or have got a new name.
 
-    :param connection: to it
-    :param values: column to value
-    :returns: the same, as they can be read back
+    :param connection: in the transaction that changed the instance
+    :param model: ``models.Instance``
+    :param key: its ``id``
+    :returns: every column
     """
-    kept = plain(values)
-    if connection.dialect.name != "sqlite":
-        # The columns hold seconds, and servers differ in how they round.
-        for name in _TIMES:
-            if kept.get(name) is not None:
-                kept[name] = kept[name].replace(microsecond=0)
-    return kept
+    columns = model.__table__.c
+    query = sa.select(*columns).where(columns.id == key["id"])
+    return dict(connection.execute(query).one()._mapping)
 
 
 def key_of(

@@ -13,6 +13,7 @@ from nova_db_states.nova import conflicts
 from nova_db_states.nova import counters
 from nova_db_states.nova import db_api
 from nova_db_states.nova import hints
+from nova_db_states.nova import others
 from nova_db_states.nova import saving
 from nova_db_states.nova import settings
 from nova_db_states.nova import travel
@@ -27,15 +28,21 @@ _LIST_READERS: Final = (
     "get_active_by_window_joined",
 )
 
-_lenient: Final[contextvars.ContextVar[bool]] = contextvars.ContextVar(
-    "nova_db_states_lenient", default=False
+_ANYTHING: Final[frozenset[str | None]] = frozenset()
+
+_lenient: Final[contextvars.ContextVar[frozenset[str | None] | None]] = (
+    contextvars.ContextVar("nova_db_states_lenient", default=None)
 )
 
 
 @contextlib.contextmanager
-def lenient() -> Any:
-    """Give refused saves up in a block instead of raising."""
-    token = _lenient.set(True)
+def lenient(wants: frozenset[str | None] = _ANYTHING) -> Any:
+    """Give refused saves up in a block instead of raising.
+
+    :param wants: what ``task_state`` must be for saves that name no
+        expectation; empty for anything
+    """
+    token = _lenient.set(wants)
     try:
         yield
     finally:
@@ -68,7 +75,7 @@ class Seam:
             registry.registration_hook, cls
         )
         cls.save = self._guarded_save()
-        cls._save_info_cache = saving.later_cache(cls._save_info_cache)
+        cls._save_info_cache = others.later_cache(cls._save_info_cache)
         cls.destroy = self._hinted_destroy(cls.destroy)
         cls.refresh = travel.refreshing(cls.refresh)
         cls.obj_load_attr = travel.loading(cls.obj_load_attr)
@@ -102,10 +109,11 @@ class Seam:
                     admin_state_reset,
                 )
             # set_vm_state_and_notify gives it to the object among the values.
-            if expected_task_state is None:
-                expected_task_state = instance.__dict__.pop(
-                    "expected_task_state", None
-                )
+            wants = instance.__dict__.get("expected_task_state")
+            if wants is None:
+                wants = list(_lenient.get() or ()) or None
+            if expected_task_state is None and not settings.observes():
+                expected_task_state, wants = wants, None
             call = saving.Saving(
                 instance,
                 expected_vm_state,
@@ -113,12 +121,18 @@ class Seam:
                 resets=bool(admin_state_reset),
                 writer=belief.writer(instance)
                 or saving.caller(sys._getframe(1)),
+                wants=wants,
             )
             run = self._remotely if instance.indirection_api else self._locally
             try:
                 return run(call)
             except self._exception.InstanceUpdateConflict as error:
                 return self._refused(call, error)
+            except Exception:
+                # It may have been made, or have failed before that.
+                belief.attempted(instance)
+                call.keep_objects_dirty()
+                raise
 
         return save
 
@@ -146,9 +160,10 @@ class Seam:
             # has written what is in other tables.
             self._db_seam.check(instance._context, hint, call.arguments())
         with hints.given(hint):
-            hint.later = [] if call.expects or call.dirty else None
+            waits = reads and not settings.observes()
+            hint.later = [] if waits else None
             result = self._save(instance, **call.arguments())
-        for write in hint.later or ():
+        for write in hint.after:
             write()
         if reads:
             # What Nova has written it has read back.
@@ -167,7 +182,7 @@ class Seam:
         call.keep_objects_dirty()
         handled = call.handled
         gives_up = writes.is_giving_up(call.write())
-        if _lenient.get() or (
+        if _lenient.get() is not None or (
             handled is not None and gives_up and not call.expects
         ):
             conflicts.report(

@@ -1,21 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """One call of ``Instance.save``: who makes it, what he knows and wants."""
 
-from collections.abc import Callable
 import functools
 import pathlib
 import sys
 from typing import Any
 
-from oslo_utils import timeutils
-
 from nova_db_states import states
-from nova_db_states.machine import queries
 from nova_db_states.nova import belief
 from nova_db_states.nova import hints
 from nova_db_states.nova import writes
 
-__all__ = ["Saving", "caller", "later_cache"]
+__all__ = ["Saving", "caller"]
 
 
 class Saving:
@@ -24,6 +20,7 @@ class Saving:
     :ivar instance: the object
     :ivar seen: what it believed before
     :ivar dirty: the states it would write
+    :ivar wants: as in :class:`hints.Hint`
     :ivar handled: the exception that is being handled, or ``None``
     """
 
@@ -35,12 +32,14 @@ class Saving:
         *,
         resets: bool,
         writer: str,
+        wants: Any = None,
     ) -> None:
         self.instance = instance
         self.expected_vm_state = expected_vm_state
         self.expected_task_state = expected_task_state
         self.resets = resets
         self.writer = writer
+        self.wants = wants
         self.seen = belief.of(instance)
         self.dirty = belief.dirty(instance)
         self.handled = sys.exception()
@@ -104,48 +103,9 @@ class Saving:
             self.seen,
             self.writer,
             self.resets,
-            self._is_stuck(),
+            belief.host(self.instance),
+            self.wants,
         )
-
-    def _is_stuck(self) -> bool:
-        """Say whether what was seen has been so for longer than it takes."""
-        pair = self.seen.pair
-        since = self.instance.__dict__.get("_obj_updated_at")
-        if pair is None or since is None or pair[1] is None:
-            return False
-        try:
-            limit = queries.max_age_s(pair)
-        except ValueError:
-            return False
-        return limit is not None and timeutils.is_older_than(since, limit)
-
-
-def later_cache(theirs: Callable[..., Any]) -> Callable[..., Any]:
-    """Make the network information wait until the state was accepted.
-
-    :param theirs: Nova's ``_save_info_cache``
-    :returns: the method in its place
-    """
-
-    @functools.wraps(theirs)
-    def _save_info_cache(instance: Any, context: Any) -> Any:
-        hint = hints.current(instance.uuid)
-        cache = instance.info_cache
-        changed = cache is not None and cache.obj_what_changed()
-        if hint is None or hint.later is None or not changed:
-            return theirs(instance, context)
-        given = {name: getattr(cache, name) for name in changed}
-
-        def write() -> None:
-            # The save has meanwhile read what the row had.
-            for name, value in given.items():
-                setattr(instance.info_cache, name, value)
-            theirs(instance, context)
-
-        hint.later.append(write)
-        return None
-
-    return _save_info_cache
 
 
 @functools.cache

@@ -5,13 +5,15 @@ import dataclasses
 from typing import Any, Final
 
 from nova_db_states import states
+from nova_db_states.machine import atlas
 from nova_db_states.machine import notation
 from nova_db_states.nova import belief
 
-__all__ = ["Write", "is_foreign", "is_giving_up"]
+__all__ = ["Write", "is_delete", "is_foreign", "is_giving_up"]
 
 State = notation.State
 
+_DELETED: Final = states.VMState.DELETED.value
 _ERROR: Final = states.VMState.ERROR.value
 
 
@@ -28,7 +30,6 @@ class Write:
         is not known
     :ivar moves: whether the host or the node is set too
     :ivar resets: whether this is the administrator's reset-state
-    :ivar stuck: whether what the writer saw has been so for too long
     """
 
     vm_state: Any = states.ANY
@@ -38,7 +39,6 @@ class Write:
     writer: str = ""
     moves: bool = False
     resets: bool = False
-    stuck: bool = False
 
     @property
     def sets_state(self) -> bool:
@@ -64,6 +64,14 @@ def is_giving_up(write: Write) -> bool:
     :returns: true for an error, and for a task that is just taken away
     """
     return write.vm_state == _ERROR or write.task_state is None
+
+
+def is_delete(write: Write) -> bool:
+    """Say whether a write begins a delete, or says that it is done.
+
+    :param write: the write
+    """
+    return write.task_state in atlas.DELETING or write.vm_state == _DELETED
 
 
 def is_foreign(write: Write) -> str | None:
