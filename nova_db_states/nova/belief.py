@@ -195,6 +195,15 @@ def take(instance: Any, name: str) -> None:
     instance._changed_fields.discard(name)
 
 
+def take_for_idle(instance: Any) -> None:
+    """Let an object say that its server has no task, and write nothing.
+
+    :param instance: an ``Instance`` whose task is about to be overruled
+    """
+    take(instance, "task_state")
+    instance.__dict__["_obj_task_state"] = None
+
+
 def doubt(instance: Any) -> None:
     """Note that what an object holds may be old, as from a replica.
 

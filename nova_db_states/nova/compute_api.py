@@ -65,23 +65,22 @@ def install(module: ModuleType) -> None:
 
     :param module: ``nova.compute.api``
     """
-    module.API._delete = _going_on(module, module.API._delete)
+    module.API._delete = _going_on(module.API._delete)
     for name, theirs in _public_methods(module.API):
         setattr(module.API, name, _telling(module, name, theirs))
 
 
-def _going_on(module: Any, theirs: Callable[..., Any]) -> Callable[..., Any]:
+def _going_on(theirs: Callable[..., Any]) -> Callable[..., Any]:
     """Let a delete be carried out that finds a soft delete under way.
 
     Nova accepts it, says by ``deleting`` that it is on its way, and passes
     over it, since the server "is already in deleting state": over this one
-    and every later one. So the soft delete is given up first.
+    and every later one. A delete overrules what is there in any case, so it
+    need not know of the soft one.
 
-    :param module: ``nova.compute.api``
     :param theirs: ``API._delete``
     :returns: the method in its place
     """
-    lost = module.exception.InstanceUpdateConflict
 
     @functools.wraps(theirs)
     def _delete(
@@ -98,10 +97,7 @@ def _going_on(module: Any, theirs: Callable[..., Any]) -> Callable[..., Any]:
             and delete_type in _HARD
             and belief.of(instance).task_state == _SOFT_DELETING
         ):
-            instance.task_state = None
-            # Whoever was faster left something that can be deleted.
-            with contextlib.suppress(lost):
-                instance.save(expected_task_state=[_SOFT_DELETING])
+            belief.take_for_idle(instance)
         return theirs(self, context, instance, delete_type, *rest, **values)
 
     return _delete

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Races of one delete with another, with a restore and with a host."""
 
-import datetime
 from typing import Any
 
 from nova import conf
@@ -41,13 +40,6 @@ class Deleting(queued.Queued):
         self.assertEqual(queued.ACCEPTED, self.soft_delete())
         self.casts.deliver()
         self.assertEqual(("soft-delete", None), self.states(self.uuid))
-
-    def old(self, seconds: int) -> None:
-        """Let the row have been written long ago."""
-        then = datetime.datetime.now(datetime.UTC) - datetime.timedelta(
-            seconds=seconds
-        )
-        self.write(f"updated_at = '{then:%Y-%m-%d %H:%M:%S}'")
 
     def write(self, assignment: str) -> None:
         """Change the row by plain SQL.
@@ -175,21 +167,18 @@ class Soft(Deleting):
         self.assertEqual(("active", "deleting"), self.states(self.uuid))
 
     def test_delete_during_a_soft_delete(self) -> None:
-        """Tells the user of a soft delete that is under way."""
+        """Carries a delete out that came during a soft delete."""
         self.soft_delete()
-        self.assertEqual(queued.CONFLICT, self.force_delete())
-        self.casts.deliver()
-        self.assertEqual(("soft-delete", None), self.states(self.uuid))
         self.assertEqual(queued.ACCEPTED, self.force_delete())
+        self.assertEqual(("active", "deleting"), self.states(self.uuid))
         self.assert_gone(self.uuid)
 
     def test_delete_of_a_stuck_soft_delete(self) -> None:
-        """Accepts a delete where a soft delete was lost on its way."""
+        """Carries a delete out where a soft delete was lost on its way."""
         self.soft_delete()
         self.casts.waiting.clear()
-        self.old(3600)
         self.assertEqual(queued.ACCEPTED, self.force_delete())
-        self.assertEqual(("active", "deleting"), self.states(self.uuid))
+        self.assert_gone(self.uuid)
 
     def test_delete_just_before_the_end_of_a_soft_delete(self) -> None:
         """Keeps a hard delete that read the server before a soft one."""
@@ -329,7 +318,7 @@ class Unscheduled(Deleting):
 
     def test_destroy_of_what_is_being_restored(self) -> None:
         """Does not destroy a row that is being restored."""
-        self.write("vm_state = 'deleted'")
+        self.write("vm_state = 'soft-delete'")
         mine = self.load(self.uuid)
         self.write("vm_state = 'soft-delete', task_state = 'restoring'")
         self.assertRaises(exception.UnexpectedTaskStateError, mine.destroy)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which writes of Nova's are refused, without Nova and without a database."""
 
+import dataclasses
 from typing import Any, Final
 
 import hypothesis
@@ -15,6 +16,7 @@ from nova_db_states.machine import notation
 from nova_db_states.nova import belief
 from nova_db_states.nova import judgement
 from nova_db_states.nova import participants
+from nova_db_states.nova import places
 from nova_db_states.nova import writes
 from tests.unit import judging
 from tests.unit import nova_facts
@@ -108,15 +110,49 @@ def test_a_delete_may_change_everything() -> None:
         assert all(judging.admits(write, *row) for row in _MAP.states)
 
 
-def test_a_delete_that_would_be_dropped_is_refused() -> None:
-    """A delete that saw a soft delete under way waits for its end."""
-    seen = ("active", "soft-deleting")
-    write = judging.write(seen, (_ANY, "deleting"), writer=f"{_API}_delete")
-    assert not judging.admits(write, *seen)
-    stuck = judging.write(
-        seen, (_ANY, "deleting"), writer=f"{_API}_delete", stuck=True
-    )
-    assert judging.admits(stuck, *seen)
+def test_whose_answer_was_lost_may_go_on() -> None:
+    """What he tried to write may be there, and he may say it has failed."""
+    lost = belief.Belief("building", "spawning", tried=("active", None))
+    for seen, allowed in (
+        (lost, True),
+        (dataclasses.replace(lost, tried=None), False),
+    ):
+        write = writes.Write("error", None, seen)
+        assert judging.admits(write, "active", None) is allowed
+        assert judging.admits(write, "building", "spawning")
+        assert not judging.admits(write, "active", "deleting")
+
+
+def test_who_ends_his_task_finds_it_ended() -> None:
+    """An administrator's reset takes nothing from what is as it should be."""
+    write = judging.write(("active", "migrating"), (_ANY, None), moves=True)
+    assert judging.admits(write, "active", None)
+    assert not judging.admits(write, "error", None)
+    assert not judging.admits(write, "active", "rebuilding")
+
+
+@pytest.mark.parametrize(
+    ("seen", "there", "allowed"),
+    [
+        ("source", "source", True),
+        ("source", "dest", True),
+        ("source", "third", False),
+        ("source", None, False),
+        (None, None, True),
+        (None, "third", False),
+        (belief.UNKNOWN, "third", True),
+    ],
+)
+def test_a_host_that_belongs_to_a_state(
+    seen: Any, there: Any, *, allowed: bool
+) -> None:
+    """It is written where the server still is on the host that was seen."""
+    write = judging.write(("active", "migrating"), (_ANY, None), moves=True)
+    guard = places.ruling(write, seen, "dest")
+    assert (guard is None or guard.admits(there)) is allowed
+    assert places.ruling(judging.write(None, (_ANY, _ANY)), seen, "d") is None
+    deletes = judging.write(None, ("deleted", None))
+    assert places.ruling(deletes, seen, None) is None
 
 
 def test_a_soft_delete_does_not_weaken_a_delete() -> None:
