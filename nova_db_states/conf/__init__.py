@@ -52,7 +52,10 @@ nova-compute that is nova-conductor; its own setting governs what
 it does when a write of its own was refused, and whether long
 operations are watched.
 
-A reload of the configuration (SIGHUP) is enough to change it.
+A reload of the configuration (SIGHUP) is enough to change it, in
+services that reload: a WSGI server wants its own reload, and a
+service in native threading mode without workers (nova-compute of
+Nova 34) ends on SIGHUP and has to be started again.
 """,
     ),
     cfg.StrOpt(

@@ -77,6 +77,8 @@ def _erring(
     def _set_instance_obj_error_state(
         self: Any, instance: Any, *args: Any, **kwargs: Any
     ) -> Any:
+        if settings.is_off():
+            return theirs(self, instance, *args, **kwargs)
         if not startup.may_err(instance):
             LOG.info(
                 "Not set to ERROR, since it is no longer what it was.",
