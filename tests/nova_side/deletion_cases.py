@@ -180,6 +180,14 @@ class Soft(Deleting):
         self.assertEqual(queued.ACCEPTED, self.force_delete())
         self.assert_gone(self.uuid)
 
+    def test_delete_over_a_soft_one_whose_host_is_down(self) -> None:
+        """Deletes in the API where a soft delete waits for a dead host."""
+        self.soft_delete()
+        self.kill("host1")
+        self.assertEqual(queued.ACCEPTED, self.delete(self.uuid))
+        self.assertNotEqual(0, self.row(self.uuid)["deleted"])
+        self.assertEqual([], self.refused(self.uuid))
+
     def test_delete_just_before_the_end_of_a_soft_delete(self) -> None:
         """Keeps a hard delete that read the server before a soft one."""
         mine = self.load(self.uuid)

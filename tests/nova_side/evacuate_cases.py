@@ -7,6 +7,7 @@ from unittest import mock
 from nova import exception
 from nova.compute import resource_tracker
 from nova.conductor import manager as conductor_manager
+from nova.conductor.tasks import migrate
 from nova.scheduler.client import query
 
 from tests.nova_side import queued
@@ -211,3 +212,44 @@ class Failing(Evacuating):
 
     def _any_driver(self) -> Any:
         return type(self.driver("host2"))
+
+
+class Migrating(queued.Queued):
+    """A server on ``host1``, which goes down while the server migrates."""
+
+    hosts = ("host1", "host2", "host3")
+
+    def setUp(self) -> None:
+        """Boot the server."""
+        super().setUp()
+        self.uuid = self.boot()
+
+    def evacuated_when_it_fails(self, error: Exception) -> None:
+        """Let a cold migration fail once an evacuation was accepted."""
+
+        def fail(*args: Any, **kwargs: Any) -> None:
+            self.kill("host1")
+            status = self.ask(self.uuid, "evacuate", {})
+            self.assertEqual(queued.ACCEPTED, status)
+            raise error
+
+        self.when(migrate.MigrationTask, "execute", fail)
+        self.assertEqual(queued.ACCEPTED, self.ask(self.uuid, "migrate"))
+        self.casts.deliver()
+        self.assert_reached()
+        self.assertNotEqual("host1", self.row(self.uuid)["host"], "STAYED")
+        self.assertEqual(("active", None), self.states(self.uuid))
+
+    def test_no_valid_host(self) -> None:
+        """Keeps an evacuation where no host is found for a migration."""
+        self.evacuated_when_it_fails(exception.NoValidHost(reason="none"))
+        [(method, why)] = self.casts.failed
+        self.assertEqual("migrate_server", method)
+        self.assertIn("No valid host", why, "MASKED")
+
+    def test_conductor_fails(self) -> None:
+        """Keeps an evacuation where the conductor fails otherwise."""
+        self.evacuated_when_it_fails(ValueError("it fails"))
+        [(method, why)] = self.casts.failed
+        self.assertEqual("migrate_server", method)
+        self.assertIn("it fails", why, "MASKED")

@@ -258,6 +258,37 @@ class Live(Migrating):
         self.assertEqual("deleting", self.states(self.uuid)[1])
 
 
+class Reset(Migrating):
+    """An administrator resets the state while the guest moves."""
+
+    def reset_during_the_copy(self) -> None:
+        """Let the state be reset while the memory is copied."""
+        statuses: list[int] = []
+        self.when(
+            self.driver("host1"),
+            "live_migration",
+            lambda *a, **k: statuses.append(
+                self.ask(self.uuid, "os-resetState", {"state": "active"})
+            ),
+        )
+        self.migrate()
+        self.assert_reached()
+        self.assertEqual([queued.ACCEPTED], statuses)
+
+    def test_end_of_a_migration(self) -> None:
+        """Names the host that the guest is on, whatever was reset."""
+        self.reset_during_the_copy()
+        self.assertEqual("host2", self.row(self.uuid)["host"], "STRANDED")
+        self.assertIsNone(self.states(self.uuid)[1])
+
+    def test_source_fallback(self) -> None:
+        """Names it too where the source cannot clean up."""
+        self.when(self.manager("host1"), "_post_live_migration", _fails)
+        self.reset_during_the_copy()
+        self.assertEqual("host2", self.row(self.uuid)["host"], "STRANDED")
+        self.assertIsNone(self.states(self.uuid)[1])
+
+
 def _raises(error: Exception) -> Any:
     def fail(*args: Any, **kwargs: Any) -> None:
         raise error
