@@ -4,6 +4,7 @@
 from collections.abc import Mapping
 import dataclasses
 import functools
+import re
 from typing import Any, Final
 
 from oslo_log import log
@@ -54,19 +55,52 @@ class Request:
     hint: hints.Hint | None
     wants: guards.Guard | None = None
 
-    def breaks(self, row: Mapping[str, Any]) -> bool:
-        """Say whether a row is none that this may change.
+    def failed(self, row: Mapping[str, Any]) -> list[guards.Guard]:
+        """List the guards of the ruling that a row does not satisfy.
 
         :param row: both states and the host, as they were
         """
-        text = guards.state_text(row["vm_state"], row["task_state"])
-        every = (*self.added, *((self.wants,) if self.wants else ()))
-        return not all(
-            guard.admits(
-                text if guard.column == guards.STATE else row[guard.column]
-            )
-            for guard in every
-        )
+        wants = (self.wants,) if self.wants else ()
+        return [
+            guard
+            for guard in (*self.added, *wants)
+            if not guard.admits(_of(row, guard))
+        ]
+
+    def surely_failed(self, row: Mapping[str, Any]) -> list[guards.Guard]:
+        """List the guards that no database would find satisfied.
+
+        Databases compare names in ways of their own, so that only what is
+        written in the plain letters of Nova's states is judged here.
+
+        :param row: every column, kept from changing by a lock
+        """
+        return [
+            guard
+            for guard in (*self.named, *self.added)
+            if _is_plain(guard.values, _of(row, guard))
+            and not guard.admits(_of(row, guard))
+        ]
+
+
+def _of(row: Mapping[str, Any], guard: guards.Guard) -> Any:
+    if guard.column == guards.STATE:
+        return guards.state_text(row["vm_state"], row["task_state"])
+    return row[guard.column]
+
+
+_PLAIN: Final = re.compile(r"[a-z_/-]*")
+
+
+def _is_plain(values: tuple[Any, ...], found: Any) -> bool:
+    return _is_state(found) and all(map(_is_state, values))
+
+
+@functools.lru_cache(maxsize=1024)
+def _is_state(value: Any) -> bool:
+    return value is None or (
+        isinstance(value, str) and _PLAIN.fullmatch(value) is not None
+    )
 
 
 def take_apart(  # noqa: PLR0917 - all of a call, and whose it is

@@ -6,15 +6,16 @@ contract. What a writer may change is decided in ``judgement``; the database
 judges it in the one ``UPDATE`` that also writes.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 import copy
 import functools
-from typing import Any
+from typing import Any, NoReturn
 
 from oslo_utils import uuidutils
 import sqlalchemy as sa
 
 from nova_db_states import exceptions
+from nova_db_states import guards
 from nova_db_states import retry
 from nova_db_states._update import contexts
 from nova_db_states._update import execute
@@ -290,6 +291,10 @@ class Seam:
             given = (*request.added, *given)
         if request.write.sets_state or given:
             counters.add("guarded")
+        if before and not settings.observes():
+            failed = request.surely_failed(before)
+            if failed:
+                self._refuse(context, request, failed, before)
         values = kept.stored(connection, self._models.Instance, request.values)
         update = execute.Update(
             request.instance_uuid, values, given, contexts.scope_of(context)
@@ -297,7 +302,7 @@ class Seam:
         try:
             execute.joined(update, connection)
         except exceptions.InstanceUpdateConflict as conflict:
-            self._refuse(context, request, conflict)
+            self._refuse(context, request, *_verdict(request, conflict))
         except exceptions.InstanceError as error:
             raise conflicts.translated(self._exception, error) from error
         else:
@@ -307,35 +312,25 @@ class Seam:
         self,
         context: Any,
         request: calls.Request,
-        conflict: exceptions.InstanceUpdateConflict,
-    ) -> None:
-        vm_state, task_state = conflict.state or (None, None)
-        row = {
-            **conflict.actual,
-            "vm_state": vm_state,
-            "task_state": task_state,
-        }
-        failed = [
+        failed: Sequence[guards.Guard],
+        row: Mapping[str, Any],
+    ) -> NoReturn:
+        told = [
             guard
-            for guard in request.named
-            if guard.column in conflict.expected
+            if guard in request.named
+            else judgement.explained(request.write, guard)
+            for guard in sorted(failed, key=request.named.__contains__)[::-1]
         ]
-        others = [
-            judgement.explained(request.write, guard)
-            for guard in request.added
-            if guard.column in conflict.expected
-        ]
-        if others and not settings.observes():
-            failed.extend(others)
+        if not set(request.named).issuperset(failed):
             conflicts.report("refused", calls.facts(context, request, row))
         raise conflicts.as_nova(
-            self._exception, request.instance_uuid, failed, row
-        ) from conflict
+            self._exception, request.instance_uuid, told, row
+        )
 
     def _observe(
         self, context: Any, request: calls.Request, before: Mapping[str, Any]
     ) -> None:
-        if settings.observes() and request.breaks(before):
+        if settings.observes() and request.failed(before):
             conflicts.report("observed", calls.facts(context, request, before))
 
     def check(
@@ -374,12 +369,21 @@ class Seam:
         try:
             ask(context)
         except exceptions.InstanceUpdateConflict as conflict:
+            failed, row = _verdict(request, conflict)
             if not settings.observes():
-                self._refuse(context, request, conflict)
-            vm_state, task_state = conflict.state or (None, None)
-            row = {"vm_state": vm_state, "task_state": task_state}
+                self._refuse(context, request, failed, row)
             conflicts.report("observed", calls.facts(context, request, row))
         except exceptions.InstanceNotFound:
             return
         except retry.DATABASE_ERRORS as error:
             retry.reraise(error)
+
+
+def _verdict(
+    request: calls.Request, conflict: exceptions.InstanceUpdateConflict
+) -> tuple[list[guards.Guard], dict[str, Any]]:
+    """Say which guards failed, and what there was."""
+    vm_state, task_state = conflict.state or (None, None)
+    row = {**conflict.actual, "vm_state": vm_state, "task_state": task_state}
+    every = (*request.named, *request.added)
+    return [one for one in every if one.column in conflict.expected], row

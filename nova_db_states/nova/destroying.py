@@ -1,15 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """The guard of ``instance_destroy``, which marks a row as deleted.
 
-Nova's function takes a constraint that becomes part of the ``UPDATE``; so
-the guard goes in as one, beside that on ``host`` which Nova may have brought.
+Nova's function deletes in ten tables; what stands in for it keeps the row from
+changing, judges it, and then lets Nova's go on in the same transaction.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 import functools
+import inspect
 from typing import Any
 
-import sqlalchemy as sa
+from oslo_db import api as oslo_db_api
+from oslo_utils import uuidutils
 
 from nova_db_states import guards
 from nova_db_states._update import contexts
@@ -23,53 +25,8 @@ from nova_db_states.nova import settings
 
 __all__ = ["guarded"]
 
-
-class _Constraint:
-    """Nova's constraint and the guard, as one."""
-
-    def __init__(self, theirs: Any, guard: guards.Guard) -> None:
-        self._theirs = theirs
-        self._guard = guard
-
-    def apply(self, model: Any, query: Any) -> Any:
-        """Add both to a query.
-
-        :param model: ``models.Instance``
-        :param query: by ``uuid``
-        :returns: the query
-        """
-        if self._theirs is not None:
-            query = self._theirs.apply(model, query)
-        return query.filter(*_criteria(model, self._guard))
-
-
-@functools.lru_cache(maxsize=64)
-def _criteria(
-    model: Any, guard: guards.Guard
-) -> tuple[sa.ColumnElement[bool], ...]:
-    return tuple(_evaluable(model, guard))
-
-
-def _evaluable(
-    model: Any, guard: guards.Guard
-) -> Iterator[sa.ColumnElement[bool]]:
-    """Write a guard that excludes states in terms of columns alone.
-
-    Nova's function lets SQLAlchemy judge the criteria in Python too, to keep
-    the object in its session right, and that knows no functions of SQL.
-    """
-    barred: dict[str, list[str]] = {}
-    for text in guard.values:
-        vm_state, _, task_state = text.partition(guards.BETWEEN)
-        barred.setdefault(task_state, []).append(vm_state)
-    task, vm = model.task_state, model.vm_state
-    for task_state, vm_states in barred.items():
-        other = (
-            sa.or_(task.is_(None), task != task_state)
-            if task_state
-            else task.is_not(None)
-        )
-        yield sa.or_(other, vm.is_(None), vm.not_in(vm_states))
+_RETRIES = 5
+"""As often as Nova's own function is tried after a deadlock."""
 
 
 def _facts(
@@ -96,19 +53,29 @@ def guarded(db: Any, models: Any, exception: Any) -> Callable[..., Any]:
     :returns: the function
     """
     theirs = db.instance_destroy
+    # Without its retries, which are of no use inside a transaction.
+    bare = inspect.unwrap(theirs)
 
-    @db.pick_context_manager_writer  # type: ignore[untyped-decorator]
-    def now(context: Any, instance_uuid: str) -> dict[str, Any]:
-        # Not what the caller's session or snapshot has of it.
-        row = rows.locked(
+    def judged(
+        context: Any, instance_uuid: str, guard: guards.Guard, *rest: Any
+    ) -> Any:
+        row = rows.locked_states(
             context.session.connection(),
             models.Instance,
             instance_uuid,
             contexts.scope_of(context),
         )
-        if row is None:
-            raise exception.InstanceNotFound(instance_id=instance_uuid)
-        return {name: row[name] for name in belief.FIELDS}
+        if row and not guard.admits(guards.state_text(**row)):
+            told = _facts(context, instance_uuid, row)
+            if not settings.observes():
+                conflicts.report("refused", told)
+                raise conflicts.as_nova(exception, instance_uuid, [guard], row)
+            conflicts.report("observed", told)
+        return bare(context, instance_uuid, *rest)
+
+    retried = oslo_db_api.wrap_db_retry(
+        max_retries=_RETRIES, retry_on_deadlock=True
+    )(db.pick_context_manager_writer(judged))
 
     @functools.wraps(theirs)
     def instance_destroy(
@@ -117,32 +84,16 @@ def guarded(db: Any, models: Any, exception: Any) -> Callable[..., Any]:
         constraint: Any = None,
         hard_delete: bool = False,  # noqa: FBT001, FBT002 - Nova's
     ) -> Any:
-        if settings.is_off():
-            return theirs(context, instance_uuid, constraint, hard_delete)
         # A move between cells takes the one of two rows away that is not the
         # server any more; what it says is of no importance.
         hint = None if hard_delete else hints.current(instance_uuid)
-        guard = judgement.destroy_ruling(hint.seen if hint else belief.NONE)
+        guard = None
+        if not settings.is_off() and uuidutils.is_uuid_like(instance_uuid):
+            seen = hint.seen if hint else belief.NONE
+            guard = judgement.destroy_ruling(seen)
         if guard is None:
             return theirs(context, instance_uuid, constraint, hard_delete)
         counters.add("guarded")
-        if settings.observes():
-            row = now(context, instance_uuid)
-            if not guard.admits(guards.state_text(*row.values())):
-                conflicts.report(
-                    "observed", _facts(context, instance_uuid, row)
-                )
-            return theirs(context, instance_uuid, constraint, hard_delete)
-        both = _Constraint(constraint, guard)
-        try:
-            return theirs(context, instance_uuid, both, hard_delete)
-        except exception.ConstraintNotMet:
-            row = now(context, instance_uuid)
-            if guard.admits(guards.state_text(*row.values())):
-                raise
-            conflicts.report("refused", _facts(context, instance_uuid, row))
-            raise conflicts.as_nova(
-                exception, instance_uuid, [guard], row
-            ) from None
+        return retried(context, instance_uuid, guard, constraint, hard_delete)
 
     return instance_destroy

@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy import orm
 
 from nova_db_states._update import statement
+from nova_db_states.nova import belief
 from nova_db_states.nova import packed
 from nova_db_states.nova import pairs
 
@@ -27,6 +28,7 @@ __all__ = [
     "cache_without_groups",
     "key_of",
     "locked",
+    "locked_states",
     "make",
     "mapped",
     "related",
@@ -133,9 +135,6 @@ def locked(
     :returns: every column, and perhaps what else is wanted; ``None`` where
         there is no such row
     """
-    parameters = {"key_uuid": instance_uuid}
-    if scope.project_id is not None:
-        parameters["scope_project_id"] = scope.project_id
     others = beside or {}
     packs = packed.can(connection)
     select = _select(
@@ -145,6 +144,7 @@ def locked(
         tuple(others.items()) if packs else None,
         full,
     )
+    parameters = _parameters(instance_uuid, scope)
     row = connection.execute(select, parameters).first()
     if row is None:
         return None
@@ -153,6 +153,39 @@ def locked(
     return packed.unpacked(
         connection.dialect, model, others, tuple(row), full=full
     )
+
+
+def locked_states(
+    connection: sa.Connection,
+    model: Any,
+    instance_uuid: str,
+    scope: statement.Scope,
+) -> dict[str, Any] | None:
+    """Read both states of an instance, and keep its row from changing.
+
+    :param connection: in a transaction
+    :param model: ``models.Instance``
+    :param instance_uuid: of the instance
+    :param scope: the rows that the context may see
+    :returns: ``vm_state`` and ``task_state``; ``None`` where there is no row
+    """
+    select = _select(
+        model,
+        scope.read_deleted,
+        scope.project_id is not None,
+        None,
+        False,
+    ).with_only_columns(*(model.__table__.c[name] for name in belief.FIELDS))
+    parameters = _parameters(instance_uuid, scope)
+    row = connection.execute(select, parameters).first()
+    return None if row is None else dict(row._mapping)
+
+
+def _parameters(instance_uuid: str, scope: statement.Scope) -> dict[str, str]:
+    given = {"key_uuid": instance_uuid}
+    if scope.project_id is not None:
+        given["scope_project_id"] = scope.project_id
+    return given
 
 
 def by_id(

@@ -71,7 +71,8 @@ def carry_out(
     if not ids:
         raise running.RunError(f"{cell.name}: there are no such tests")
     with_it = None
-    if assume_good:
+    # Nova's tests were written for SQLite, and not all pass on MariaDB.
+    if assume_good and not cell.way.mariadb_url:
         with_it = _with_it(cell, tree, ids, tell)
         without = _content(with_it)
     else:
