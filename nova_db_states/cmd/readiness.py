@@ -191,11 +191,7 @@ class Checks(upgradecheck.UpgradeCommands):  # type: ignore[misc,unused-ignore]
         return self._of_all(None)
 
     def _isolation(self) -> Any:
-        on = [
-            cell
-            for cell in self._reached
-            if cell.variables.get("innodb_snapshot_isolation") == "ON"
-        ]
+        on = self._where_on("innodb_snapshot_isolation")
         bad = [
             cell.name
             for cell in on
@@ -212,12 +208,16 @@ class Checks(upgradecheck.UpgradeCommands):  # type: ignore[misc,unused-ignore]
         names = _listed([cell.name for cell in on])
         return self._of_all(f"ON in {names}" if on else None)
 
-    def _galera(self) -> Any:
-        cluster = [
+    def _where_on(self, variable: str) -> list[Any]:
+        """List the cells whose server has a variable on."""
+        return [
             cell
             for cell in self._reached
-            if cell.variables.get("wsrep_on") == "ON"
+            if cell.variables.get(variable) == "ON"
         ]
+
+    def _galera(self) -> Any:
+        cluster = self._where_on("wsrep_on")
         configured = self._conf.database.mysql_wsrep_sync_wait
         stale = [
             cell.name
