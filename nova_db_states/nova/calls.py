@@ -145,10 +145,14 @@ def take_apart(  # noqa: PLR0917 - all of a call, and whose it is
     given = tuple(_guard(name, named[name]) for name in sorted(named))
     hint = hints.current(instance_uuid)
     write = _write(updates, given, hint)
-    if not named and not settings.observes():
-        for name in judgement.idle(write):
-            del updates[name]
-        write = _write(updates, given, hint)
+    idle = () if named else judgement.idle(write)
+    if idle:
+        meant = {
+            name: value for name, value in updates.items() if name not in idle
+        }
+        write = _write(meant, given, hint)
+        # To observe is to leave Nova alone.
+        updates = updates if settings.observes() else meant
     foreign = writes.is_foreign(write)
     if foreign:
         _warn_once(foreign)

@@ -10,7 +10,13 @@ from tests.resources import servers
 # Dozens of servers are booted, one after the other.
 pytestmark = pytest.mark.timeout(1200)
 
-_MODULES = ("belief_cases", "guard_cases", "refusal_cases")
+_MODULES = (
+    "belief_cases",
+    "guard_cases",
+    "observe_cases",
+    "refusal_cases",
+    "tables_cases",
+)
 
 # Objects and DB API differ least between the releases in the middle.
 _ON_MARIADB = (schema.RELEASES[0], schema.NEWEST)
