@@ -11,7 +11,7 @@ from tests.resources import servers
 pytestmark = pytest.mark.timeout(1200)
 
 _RELEASES = (schema.RELEASES[0], schema.NEWEST)
-_MODULES = ("contract_cases", "transaction_cases")
+_MODULES = ("contract_cases", "edges_cases", "transaction_cases")
 
 
 @pytest.mark.parametrize("release", _RELEASES)
