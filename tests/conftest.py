@@ -35,7 +35,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--every-way",
         action="store_true",
-        help="run the races in Nova in every release on every database",
+        help="run what is run inside Nova in every release, on every database",
     )
 
 

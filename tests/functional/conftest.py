@@ -20,12 +20,13 @@ from tools import nova_venvs
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Give the tests of races the ways in which they are run."""
     everything = metafunc.config.getoption("--every-way")
-    for name, ways in (
-        ("nova_way", nova_races.WAYS),
-        ("control_way", nova_races.CONTROLS),
+    for name, some, every in (
+        ("nova_way", nova_races.WAYS, nova_races.EVERY),
+        ("control_way", nova_races.CONTROLS, nova_races.EVERY),
+        ("played_release", nova_races.RELEASES, schema.RELEASES),
     ):
         if name in metafunc.fixturenames:
-            chosen = nova_races.EVERY if everything else ways
+            chosen = every if everything else some
             metafunc.parametrize(name, chosen, ids=str)
 
 

@@ -15,8 +15,6 @@ NEWEST: Final = schema.RELEASES[-1]
 TIMEOUT_S: Final = 3600
 """For the test that happens to be the first of a way."""
 
-_AT_ONCE: Final = 2
-
 
 @dataclasses.dataclass(frozen=True)
 class Way:
@@ -28,6 +26,12 @@ class Way:
     def __str__(self) -> str:
         return f"{self.release}-{self.database}"
 
+    def url_on(self, server: servers.Server) -> str | None:
+        """Give the URL to make databases at; ``None`` where none are made."""
+        if self.database == "mariadb":
+            return f"{server.url().rstrip('/')}/"
+        return None
+
 
 EVERY: Final = tuple(
     Way(release, database)
@@ -38,6 +42,9 @@ EVERY: Final = tuple(
 
 WAYS: Final = (Way(OLDEST, "sqlite"), Way(NEWEST, "mariadb"))
 """Where every scenario is run with the plugin, unless more is asked for."""
+
+RELEASES: Final = (OLDEST, NEWEST)
+"""In which releases everything else is run, unless more is asked for."""
 
 CONTROLS: Final = (Way(NEWEST, "sqlite"),)
 """Where every scenario is run without it, unless more is asked for."""
@@ -67,15 +74,13 @@ class Races:
         """
         key = (way, plugin)
         if key not in self._found:
-            url = server and f"{server.url().rstrip('/')}/"
             self._found[key] = runner.run_modules(
                 way.release,
                 [*tables.DAMAGED_WITHOUT],
                 plugin=plugin,
                 database=way.database,
-                mariadb_url=url,
+                mariadb_url=server and way.url_on(server),
                 timeout_s=TIMEOUT_S,
-                concurrency=_AT_ONCE,
             )
         return self._found[key][module]
 

@@ -3,36 +3,37 @@
 
 import pytest
 
+from tests.functional import nova_races
 from tests.nova_side import runner
-from tests.resources import schema
 from tests.resources import servers
 
 # Dozens of servers are booted, one after the other.
 pytestmark = pytest.mark.timeout(1200)
 
-_RELEASES = (schema.RELEASES[0], schema.NEWEST)
 _MODULES = ("contract_cases", "edges_cases", "transaction_cases")
 
 
-@pytest.mark.parametrize("release", _RELEASES)
-def test_on_sqlite(release: str) -> None:
-    """Every call comes to what it comes to in Nova alone."""
-    check(runner.run(release, _MODULES, plugin=True))
+_ON_A_SERVER = ("row_cases", "scheme_cases", "server_cases")
 
 
-@pytest.mark.parametrize("release", _RELEASES)
-@pytest.mark.parametrize("modules", [_MODULES, "server_cases", "scheme_cases"])
-def test_on_mariadb(
-    mariadb_server: servers.Server, release: str, modules: str
+def test_every_call(
+    mariadb_server: servers.Server, nova_way: nova_races.Way
 ) -> None:
-    """So it does on MariaDB, where others lock, deadlock and win races."""
+    """Every call comes to what it comes to in Nova alone.
+
+    So it does on MariaDB, where others lock, deadlock and win races; and what
+    is read there in one piece is what Nova reads.
+    """
+    modules = [*_MODULES]
+    if nova_way.database == "mariadb":
+        modules += _ON_A_SERVER
     check(
         runner.run(
-            release,
+            nova_way.release,
             modules,
             plugin=True,
-            database="mariadb",
-            mariadb_url=mariadb_server.url(),
+            database=nova_way.database,
+            mariadb_url=nova_way.url_on(mariadb_server),
         )
     )
 

@@ -61,7 +61,7 @@ def run_modules(
     timeout_s: float = 900,
     mode: str = "enforce",
     only: Sequence[str] = (),
-    concurrency: int = 1,
+    concurrency: int = 2,
 ) -> dict[str, dict[str, str]]:
     """Run the tests of modules of this folder inside Nova, all in one go.
 
@@ -93,10 +93,9 @@ def run_modules(
             _environment(plugin, mode, mariadb_url),
             timeout_s,
         )
-        ids = work.list_ids(modules, wanted)
-        if not ids:
+        found = work.run(modules, wanted, concurrency)
+        if not found:
             raise RunError(f"nothing matches {wanted}")
-        found = work.run(modules, ids, concurrency)
         reports = results.read_reports(work.reports)
     for problem in _problems(reports, plugin, database):
         raise RunError(f"{release} {names} {database}: {problem}")
@@ -154,24 +153,23 @@ class _Work:
             "PYTHONPATH": os.pathsep.join(map(str, path)),
         }
 
-    def list_ids(self, modules: list[str], wanted: list[str]) -> list[str]:
-        to = self._tree.new("ids.json")
-        process = self._start("list", modules, wanted, to)
-        self._wait([(process, to)])
-        ids: list[str] = json.loads(to.read_text())
-        return ids
-
     def run(
-        self, modules: list[str], ids: list[str], concurrency: int
+        self, modules: list[str], wanted: list[str], concurrency: int
     ) -> dict[str, results.Result]:
         lines: list[tuple[subprocess.Popen[bytes], pathlib.Path]] = []
         try:
-            for number in range(min(concurrency, len(ids))):
+            for number in range(concurrency):
                 to = self._tree.new("results.jsonl")
-                mine = ids[number::concurrency]
-                lines.append((self._start("run", modules, mine, to), to))
+                selection = {
+                    "modules": modules,
+                    "only": wanted,
+                    "from": number,
+                    "of": concurrency,
+                }
+                lines.append((self._start(selection, to), to))
         finally:
             self._wait(lines)
+        ids = json.loads(_list_of(lines[0][1]).read_text())
         found: dict[str, results.Result] = {}
         for _, to in lines:
             found |= results.read_lines(to)[0]
@@ -184,20 +182,16 @@ class _Work:
         return found
 
     def _start(
-        self,
-        what: str,
-        modules: list[str],
-        only: list[str],
-        to: pathlib.Path,
+        self, wanted: Mapping[str, object], to: pathlib.Path
     ) -> subprocess.Popen[bytes]:
         selection = self._tree.new("selection.json")
-        selection.write_text(json.dumps({"modules": modules, "only": only}))
+        selection.write_text(json.dumps(wanted))
         with _log(to).open("wb") as log:
             return subprocess.Popen(
                 [
                     str(nova_venvs.python(self._tree.release)),
                     *("-P", str(running.INSIDE / "worker.py")),
-                    *(what, str(selection), str(to)),
+                    *("part", str(selection), str(to)),
                 ],
                 cwd=self._tree.folder,
                 env=self._environment,
@@ -266,6 +260,10 @@ def _verdict(result: results.Result) -> str:
     lines = [line for line in result.traceback.splitlines() if line.strip()]
     said = lines[-1] if lines else result.reason
     return f"FAIL: {result.outcome}: {said}\n{result.traceback}"
+
+
+def _list_of(to: pathlib.Path) -> pathlib.Path:
+    return to.with_name(f"{to.name}.ids")
 
 
 def _log(to: pathlib.Path) -> pathlib.Path:

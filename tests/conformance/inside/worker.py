@@ -5,9 +5,12 @@ Runs in a Nova virtualenv, started as a program by ``tests.conformance``::
 
     worker.py list SELECTION.json IDS.json
     worker.py run SELECTION.json RESULTS.jsonl
+    worker.py part SELECTION.json RESULTS.jsonl
 
 The selection has ``modules``, to be loaded as their own ``load_tests`` says,
 and ``only``: the ids to be run, in this order, or parts of them to be listed.
+``part`` does both: it runs the tests that would be listed from number ``from``
+on in steps of ``of``, and leaves the list beside the results.
 A line with the outcome ``started`` goes before each test, so that whoever
 kills a process knows in which test it was.
 """
@@ -155,13 +158,18 @@ def main() -> int:
     what, selection_path, to_path = sys.argv[1:]
     selection = json.loads(pathlib.Path(selection_path).read_text())
     tests = load(selection["modules"])
+    ids = selection["only"]
+    if what in {"list", "part"}:
+        ids = chosen(sorted(tests), ids)
     if what == "list":
-        ids = chosen(sorted(tests), selection["only"])
         pathlib.Path(to_path).write_text(json.dumps(ids))
         return 0
+    if what == "part":
+        pathlib.Path(f"{to_path}.ids").write_text(json.dumps(ids))
+        ids = ids[selection["from"] :: selection["of"]]
     faulthandler.enable()
     with pathlib.Path(to_path).open("a") as to:
-        suite = unittest.TestSuite(tests.pop(id_) for id_ in selection["only"])
+        suite = unittest.TestSuite(tests.pop(id_) for id_ in ids)
         tests.clear()
         suite.run(Results(to))
     return 0
