@@ -68,19 +68,22 @@ class Request:
         ]
 
     def surely_failed(self, row: Mapping[str, Any]) -> list[guards.Guard]:
-        """List the guards that no database would find satisfied.
+        """List the guards that fail, if one does for every database.
 
         Databases compare names in ways of their own, so that only what is
-        written in the plain letters of Nova's states is judged here.
+        written in the plain letters of Nova's states is sure here.
 
         :param row: every column, kept from changing by a lock
         """
-        return [
+        failed = [
             guard
             for guard in (*self.named, *self.added)
-            if _is_plain(guard.values, _of(row, guard))
-            and not guard.admits(_of(row, guard))
+            if not guard.admits(_of(row, guard))
         ]
+        sure = any(
+            _is_plain(guard.values, _of(row, guard)) for guard in failed
+        )
+        return failed if sure else []
 
 
 def _of(row: Mapping[str, Any], guard: guards.Guard) -> Any:

@@ -28,7 +28,8 @@ _NATIVE: Final = (
 
 @functools.cache
 def _natives(model: Any) -> dict[str, type]:
-    return {
+    own = {name: str for name, _ in _own_types(model)}
+    return own | {
         column.name: native
         for column in model.__table__.c
         for kind, native in _NATIVE

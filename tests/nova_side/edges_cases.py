@@ -42,6 +42,7 @@ UNEXPECTED: tuple[
     ),
     (("active", None), {"task_state": "spawning"}),
     (("active", None), {"host": "elsewhere"}),
+    (("active", None), {"host": "elsewhere", "task_state": ["pausing"]}),
     (("building", "spawning"), {"task_state": (None, "networking")}),
     (("deleted", None), {"vm_state": "active"}),
     (("soft-delete", None), {"task_state": ["restoring"]}),
