@@ -15,6 +15,7 @@ import json  # noqa: E402
 import sys  # noqa: E402
 from typing import Any  # noqa: E402
 
+from nova import config  # noqa: E402
 from nova import context as nova_context  # noqa: E402
 from nova import objects  # noqa: E402
 from nova.compute import api as compute_api  # noqa: E402
@@ -133,7 +134,13 @@ def green(context: Any, uuid: str) -> dict[str, Any]:
 
 def main(url: str, *uuids: str) -> None:
     """Play every scenario."""
-    nova.conf.CONF([], project="nova", default_config_files=[])
+    # It knows the options of osprofiler too.
+    config.parse_args(
+        ["nova-conductor"],
+        default_config_files=[],
+        configure_db=False,
+        init_rpc=False,
+    )
     nova.conf.CONF.set_override("connection", url, "database")
     nova_db.configure(nova.conf.CONF)
     objects.register_all()

@@ -9,6 +9,7 @@ line; the test that runs this file reads them.
 import sys
 from typing import Any
 
+from nova import config
 from nova import context as nova_context
 import nova.conf
 from nova.db.main import api as nova_db
@@ -35,7 +36,13 @@ def attempt(name: str, context: Any, instance: str, **values: object) -> None:
 
 def main(url: str, live: str, deleted: str) -> None:
     """Play every scenario."""
-    nova.conf.CONF([], project="nova", default_config_files=[])
+    # It knows the options of osprofiler too.
+    config.parse_args(
+        ["nova-conductor"],
+        default_config_files=[],
+        configure_db=False,
+        init_rpc=False,
+    )
     nova.conf.CONF.set_override("connection", url, "database")
     nova_db.configure(nova.conf.CONF)
     cell = cell_mapping.CellMapping(

@@ -27,13 +27,20 @@ import json
 import sys
 import types
 
+from nova import config
 from nova import context as nova_context
 import nova.conf
 from nova import objects
 from nova.compute import manager
 from nova.db.main import api as nova_db
 
-nova.conf.CONF([], project="nova", default_config_files=[])
+# It knows the options of osprofiler too.
+config.parse_args(
+    ["nova-conductor"],
+    default_config_files=[],
+    configure_db=False,
+    init_rpc=False,
+)
 nova.conf.CONF.set_override("connection", sys.argv[1], "database")
 nova.conf.CONF.set_override("reboot_timeout", 60)
 nova_db.configure(nova.conf.CONF)
