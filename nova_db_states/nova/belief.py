@@ -50,6 +50,9 @@ KEY: Final = "nova_db_states"
 _LOADED: Final = (*FIELDS, *PLACE)
 """What must not be written unless somebody has changed it."""
 
+_SENT: Final = (*FIELDS, "host")
+"""Of which a receiver is told what they were, where they are dirty."""
+
 _SEEN: Final = "_nova_db_states_seen"
 _DOUBTED: Final = "_nova_db_states_doubted"
 _OVERTAKEN: Final = "_nova_db_states_overtaken"
@@ -302,8 +305,9 @@ def carry(instance: Any, primitive: dict[str, Any]) -> None:
         said["overtaken"] = True
     seen = {
         name: value
-        for name in dirty(instance)
-        if (value := _seen(instance, name)) is not UNKNOWN
+        for name in _SENT
+        if name in instance._changed_fields
+        and (value := _seen(instance, name)) is not UNKNOWN
     }
     if seen:
         said["seen"] = seen
@@ -328,7 +332,7 @@ def receive(instance: Any, primitive: Mapping[str, Any]) -> None:
     instance.__dict__[_SEEN] = {
         name: value
         for name, value in (seen.items() if isinstance(seen, Mapping) else ())
-        if name in FIELDS and (value is None or isinstance(value, str))
+        if name in _SENT and (value is None or isinstance(value, str))
     }
     if not isinstance(said, Mapping):
         return

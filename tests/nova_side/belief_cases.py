@@ -233,13 +233,6 @@ class Ways(instances.Case):
         self.assert_refused(server)
         self.assertIsNone(server.task_state)
 
-    def sent(self, thing: Any) -> Any:
-        """Send an object as Nova's RPC does."""
-        serializer = objects_base.NovaObjectSerializer()
-        return serializer.deserialize_entity(
-            self.admin, serializer.serialize_entity(self.admin, thing)
-        )
-
 
 class Replicas(instances.Case):
     """What comes from a replica may be old, and is no belief."""

@@ -8,6 +8,7 @@ from nova import exception
 from nova import objects
 from nova import test
 from nova.db.main import api as main_db
+from nova.objects import base as objects_base
 from nova.tests.unit import fake_flavor
 import sqlalchemy as sa
 
@@ -47,6 +48,13 @@ class Case(test.TestCase):
         """Read a server into an object of its own."""
         return objects.Instance.get_by_uuid(
             self.admin, server.uuid, expected_attrs=[*attributes], **kwargs
+        )
+
+    def sent(self, thing: Any) -> Any:
+        """Send an object as Nova's RPC does."""
+        serializer = objects_base.NovaObjectSerializer()
+        return serializer.deserialize_entity(
+            self.admin, serializer.serialize_entity(self.admin, thing)
         )
 
     def other(self, server: Any, **values: Any) -> None:

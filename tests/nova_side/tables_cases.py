@@ -265,3 +265,30 @@ class Host(instances.Case):
         server.compute_id = 3
         server.save()
         self.assertEqual(("host3", "host3", 3), self.where(server))
+
+    def moved(self, *, there: str) -> Any:
+        """Give an object that was sent with another host and no task.
+
+        The row has meanwhile got a host of somebody else's.
+        """
+        server = self.read(self.made("active", "migrating"))
+        server.host = server.node = "host2"
+        server.compute_id = 2
+        server.task_state = None
+        sent = self.sent(server)
+        self.other(server, host=there)
+        return sent
+
+    def test_taken_by_another(self) -> None:
+        """It is not written with a state over the host of somebody else."""
+        server = self.moved(there="host3")
+        refusal = self.assert_refused(server)
+        self.assertEqual({"host": "host3"}, refusal.kwargs["actual"])
+        self.assertEqual("host3", self.read(server).host)
+
+    def test_there_already(self) -> None:
+        """It is written where it is already what it is to be."""
+        server = self.moved(there="host2")
+        server.save()
+        found = self.read(server)
+        self.assertEqual(("host2", None), (found.host, found.task_state))
