@@ -6,16 +6,15 @@ contract. What a writer may change is decided in ``judgement``; the database
 judges it in the one ``UPDATE`` that also writes.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 import copy
 import functools
-from typing import Any, NoReturn
+from typing import Any
 
 from oslo_utils import uuidutils
 import sqlalchemy as sa
 
 from nova_db_states import exceptions
-from nova_db_states import guards
 from nova_db_states import retry
 from nova_db_states._update import contexts
 from nova_db_states._update import execute
@@ -25,12 +24,13 @@ from nova_db_states.nova import conflicts
 from nova_db_states.nova import counters
 from nova_db_states.nova import destroying
 from nova_db_states.nova import hints
-from nova_db_states.nova import judgement
 from nova_db_states.nova import others
+from nova_db_states.nova import packed
 from nova_db_states.nova import pairs
 from nova_db_states.nova import rows
 from nova_db_states.nova import settings
 from nova_db_states.nova import values as kept
+from nova_db_states.nova import verdicts
 
 __all__ = ["Seam"]
 
@@ -80,12 +80,17 @@ class Seam:
     ) -> Callable[..., Any]:
         """Give a function the decorators that Nova's has, in their order."""
         db = self._db
+        straight = body == self._update_and_get
 
         def in_transaction(context: Any, *args: Any, **kwargs: Any) -> Any:
             nested = contexts.has_open_transaction(
                 context, db.get_context_manager(context)
             )
             try:
+                if straight and not nested:
+                    done = self._straight(context, *args, **kwargs)
+                    if done is not None:
+                        return done
                 return opened(context, nested, *args, **kwargs)
             except retry.DATABASE_ERRORS as error:
                 # Under mariadb:// nobody else tells deadlocks apart.
@@ -149,7 +154,8 @@ class Seam:
         if joins is None:
             joins = list(calls.SEPARATE)
         if not nested and rows.PLAIN.issuperset(joins):
-            done = self._detached(context, request, joins)
+            connection = context.session.connection()
+            done = self._detached(context, connection, request, joins)
             if done is not None:
                 return done
         return self._attached(context, request, joins)
@@ -183,11 +189,44 @@ class Seam:
             ]
         return rows.make(self._models.Instance, known)
 
+    def _straight(
+        self,
+        context: Any,
+        instance_uuid: str,
+        values: Mapping[str, Any],
+        columns_to_join: list[str] | None = None,
+        expected: Mapping[str, Any] | None = None,
+    ) -> tuple[Any, Any] | None:
+        """Update for ``Instance.save``, in a transaction without a session.
+
+        :returns: the answer; ``None`` where a session is needed
+        """
+        hint = hints.current(instance_uuid)
+        joins = columns_to_join
+        if hint is None or hint.later or joins is None:
+            return None
+        engine = self._db.get_context_manager(context).writer.get_engine()
+        if not (rows.PLAIN.issuperset(joins) and packed.can(engine)):
+            return None
+        request = calls.take_apart(
+            self._db, self._exception, context, instance_uuid, values, expected
+        )
+        if request is None:
+            return None
+        with engine.connect() as connection:
+            # Whatever is raised here rolls back, once.
+            done = self._detached(context, connection, request, joins)
+            connection.commit()
+        return done
+
     def _detached(
-        self, context: Any, request: calls.Request, joins: list[str]
+        self,
+        context: Any,
+        connection: sa.Connection,
+        request: calls.Request,
+        joins: list[str],
     ) -> tuple[Any, Any] | None:
         """Update and answer without the ORM; ``None`` where it must read."""
-        connection = context.session.connection()
         models = self._models
         # An object that is being saved asks for items alone.
         mapped = request.hint is not None
@@ -294,7 +333,9 @@ class Seam:
         if before and not settings.observes():
             failed = request.surely_failed(before)
             if failed:
-                self._refuse(context, request, failed, before)
+                verdicts.refuse(
+                    self._exception, context, request, failed, before
+                )
         values = kept.stored(connection, self._models.Instance, request.values)
         update = execute.Update(
             request.instance_uuid, values, given, contexts.scope_of(context)
@@ -302,36 +343,16 @@ class Seam:
         try:
             execute.joined(update, connection)
         except exceptions.InstanceUpdateConflict as conflict:
-            self._refuse(context, request, *_verdict(request, conflict))
+            verdicts.refuse(
+                self._exception,
+                context,
+                request,
+                *verdicts.of(request, conflict),
+            )
         except exceptions.InstanceError as error:
             raise conflicts.translated(self._exception, error) from error
         else:
-            self._observe(context, request, before)
-
-    def _refuse(
-        self,
-        context: Any,
-        request: calls.Request,
-        failed: Sequence[guards.Guard],
-        row: Mapping[str, Any],
-    ) -> NoReturn:
-        told = [
-            guard
-            if guard in request.named
-            else judgement.explained(request.write, guard)
-            for guard in sorted(failed, key=request.named.__contains__)[::-1]
-        ]
-        if not set(request.named).issuperset(failed):
-            conflicts.report("refused", calls.facts(context, request, row))
-        raise conflicts.as_nova(
-            self._exception, request.instance_uuid, told, row
-        )
-
-    def _observe(
-        self, context: Any, request: calls.Request, before: Mapping[str, Any]
-    ) -> None:
-        if settings.observes() and request.failed(before):
-            conflicts.report("observed", calls.facts(context, request, before))
+            verdicts.observe(context, request, before)
 
     def check(
         self, context: Any, hint: hints.Hint, expected: Mapping[str, Any]
@@ -369,21 +390,11 @@ class Seam:
         try:
             ask(context)
         except exceptions.InstanceUpdateConflict as conflict:
-            failed, row = _verdict(request, conflict)
+            failed, row = verdicts.of(request, conflict)
             if not settings.observes():
-                self._refuse(context, request, failed, row)
+                verdicts.refuse(self._exception, context, request, failed, row)
             conflicts.report("observed", calls.facts(context, request, row))
         except exceptions.InstanceNotFound:
             return
         except retry.DATABASE_ERRORS as error:
             retry.reraise(error)
-
-
-def _verdict(
-    request: calls.Request, conflict: exceptions.InstanceUpdateConflict
-) -> tuple[list[guards.Guard], dict[str, Any]]:
-    """Say which guards failed, and what there was."""
-    vm_state, task_state = conflict.state or (None, None)
-    row = {**conflict.actual, "vm_state": vm_state, "task_state": task_state}
-    every = (*request.named, *request.added)
-    return [one for one in every if one.column in conflict.expected], row

@@ -24,12 +24,12 @@ GROUPS: Final = "security_groups"
 Reader = Callable[[Any], Any]
 
 
-def can(connection: sa.Connection) -> bool:
+def can(bind: sa.Connection | sa.Engine) -> bool:
     """Say whether a server packs rows.
 
-    :param connection: to it
+    :param bind: to it
     """
-    return connection.dialect.name != "sqlite"
+    return bind.dialect.name != "sqlite"
 
 
 def columns(
