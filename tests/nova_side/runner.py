@@ -61,7 +61,7 @@ def run_modules(
     timeout_s: float = 900,
     mode: str = "enforce",
     only: Sequence[str] = (),
-    concurrency: int = 2,
+    concurrency: int = 0,
 ) -> dict[str, dict[str, str]]:
     """Run the tests of modules of this folder inside Nova, all in one go.
 
@@ -75,7 +75,8 @@ def run_modules(
     :param mode: of the plugin
     :param only: classes or tests below a module, as ``Build.test_boot``; all
         where none is named
-    :param concurrency: in how many processes
+    :param concurrency: in how many processes; 0 for one where only some tests
+        are run, since each has to have something to guard, and two otherwise
     :returns: module to name of each test below it to ``ok`` or ``FAIL: why``
     :raises RunError: tests did not run to their end, the plugin was not
         there and guarding although it should be, or was although not
@@ -93,7 +94,8 @@ def run_modules(
             _environment(plugin, mode, mariadb_url),
             timeout_s,
         )
-        found = work.run(modules, wanted, concurrency)
+        at_once = concurrency or (1 if only else 2)
+        found = work.run(modules, wanted, at_once)
         if not found:
             raise RunError(f"nothing matches {wanted}")
         reports = results.read_reports(work.reports)
