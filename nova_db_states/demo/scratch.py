@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import contextlib
 import pathlib
 import tempfile
+import traceback
 
 import sqlalchemy as sa
 from sqlalchemy import exc as sa_exc
@@ -38,6 +39,12 @@ _GRANTS = (
 )
 
 
+def _where(error: BaseException) -> str:
+    """Say where something was raised that nobody expects to be raised."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
+
+
 def said(error: BaseException) -> str:
     """Say in one line what went wrong.
 
@@ -52,7 +59,7 @@ def said(error: BaseException) -> str:
     elif origin.args and isinstance(origin.args[0], int):
         text = f"{origin.args[-1]} (error {origin.args[0]})"
     elif origin is error:
-        text = f"{type(error).__name__}: {error}"
+        text = f"{type(error).__name__}: {error}{_where(error)}"
     return " ".join(text.split()).rstrip(".")
 
 
