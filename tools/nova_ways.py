@@ -230,7 +230,14 @@ class _Task:
 
 
 def _instance(server: saves.Server) -> Any:
-    assert isinstance(server, _Server)
+    """Give the object of a server.
+
+    :raises InstanceNotFound: its row was deleted when it was loaded
+    """
+    if not isinstance(server, _Server):
+        raise exceptions.InstanceNotFound(
+            f"Instance {server.uuid} is deleted.", instance_uuid=server.uuid
+        )
     return server.instance
 
 
