@@ -83,12 +83,15 @@ class Step:
         self._look(self._before)
 
     def end(self) -> None:
-        """Look once more, and put the progress back.
+        """Put the progress back, if it was shown.
+
+        What Nova saves next names an expectation, and says the same.
 
         :raises InstanceNotFound: as ``begin``
         :raises UnexpectedTaskStateError: as ``begin``
         """
-        self._look(self._before)
+        if self._shown != self._before or self._refusal is not None:
+            self._look(self._before)
 
     def abandon(self) -> None:
         """Put the progress back after an error, which is what counts."""

@@ -45,6 +45,9 @@ that has it done: those that the operation goes through meanwhile."""
 
 _DELETING: Final = frozenset({"deleting", "soft-deleting"})
 
+_UPLOADS: Final = "snapshot"
+"""What makes no guest, and begins with a save of its own that is guarded."""
+
 _current: Final[contextvars.ContextVar[transfers.Step | None]] = (
     contextvars.ContextVar("nova_db_states_step", default=None)
 )
@@ -107,7 +110,8 @@ def _stepping(manager: Any, name: str) -> Callable[..., Any]:
         step = _step(manager, name, theirs, args, kwargs)
         if step is None:
             return theirs(*args, **kwargs)
-        step.begin()
+        if name != _UPLOADS:
+            step.begin()
         token = _current.set(step)
         try:
             result = theirs(*args, **kwargs)
