@@ -230,10 +230,8 @@ class Seam:
         models = self._models
         # An object that is being saved asks for items alone.
         mapped = request.hint is not None
-        beside = rows.beside(models, joins, request.separate, full=not mapped)
-        before = self._locked(
-            context, connection, request, beside, full=not mapped
-        )
+        beside = rows.beside(models, joins, full=not mapped)
+        before = self._locked(context, connection, request, beside)
         cache = None
         if not mapped:
             cache = rows.cache_without_groups(connection, models, before)
@@ -300,8 +298,6 @@ class Seam:
         connection: sa.Connection,
         request: calls.Request,
         beside: Mapping[str, Any] | None = None,
-        *,
-        full: bool = False,
     ) -> dict[str, Any]:
         row = rows.locked(
             connection,
@@ -309,7 +305,6 @@ class Seam:
             request.instance_uuid,
             contexts.scope_of(context),
             beside,
-            full=full,
         )
         if row is None:
             raise self._exception.InstanceNotFound(

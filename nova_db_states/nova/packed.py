@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping
 import datetime
 import functools
 import json
-import operator
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -33,20 +32,19 @@ def can(bind: sa.Connection | sa.Engine) -> bool:
 
 
 def columns(
-    model: Any,
-    beside: Mapping[str, Any],
-    *,
-    full: bool = False,
+    model: Any, beside: Mapping[str, Any]
 ) -> list[sa.ColumnElement[Any]]:
     """List what to select.
 
     The queries inside refer to the row: a server that read them before it has
     locked that would show them as they were when it began to wait, and with
-    snapshot isolation it would then refuse the row.
+    snapshot isolation it would then refuse the row. None of them puts rows
+    together: MariaDB makes a temporary table on disk for that each time, and
+    10.11 was seen to crash when it dropped one.
 
     :param model: ``models.Instance``
-    :param beside: classes of what belongs to it, by the name of the relation
-    :param full: whether metadata is wanted with all of its columns
+    :param beside: classes of what belongs to it, by the name of the relation:
+        some of the info cache and the security groups
     :returns: the row, and then each of these
     """
     table = model.__table__
@@ -56,15 +54,8 @@ def columns(
         piece: sa.ColumnElement[Any] = sa.func.json_array(*theirs)
         if name == GROUPS:
             piece = sa.func.count()
-        elif name != CACHE:
-            # Some servers cut off what is too long, so they count.
-            wide = theirs if full else (theirs.id, theirs.key, theirs.value)
-            piece = sa.func.json_array(
-                sa.func.count(),
-                sa.func.json_arrayagg(sa.func.json_array(*wide)),
-            )
         query = sa.select(piece).where(theirs.instance_uuid == table.c.uuid)
-        if name in {GROUPS, "metadata"}:
+        if name == GROUPS:
             query = query.where(theirs.deleted == 0)
         wanted.append(query.correlate(table).scalar_subquery())
     return wanted
@@ -75,8 +66,6 @@ def unpacked(
     model: Any,
     beside: Mapping[str, Any],
     texts: tuple[Any, ...],
-    *,
-    full: bool = False,
 ) -> dict[str, Any]:
     """Unpack what was selected.
 
@@ -84,53 +73,26 @@ def unpacked(
     :param model: as for :func:`columns`
     :param beside: as for :func:`columns`
     :param texts: what the server gave
-    :param full: as for :func:`columns`
     :returns: the columns of the row; a mapping for the info cache or ``None``;
-        the number of security groups; a mapping of keys to values for
-        metadata, or its rows, left out where the server could not give all
-        of it
+        the number of security groups
     """
     found = _row(model, dialect, texts[0])
     for (name, other), text in zip(beside.items(), texts[1:], strict=True):
         if name == CACHE:
             found[name] = None if text is None else _row(other, dialect, text)
-        elif name == GROUPS:
+        else:
             found[name] = text
-        elif (rows := _rows(text)) is not None:
-            found[name] = (
-                sorted(
-                    (_read(other, dialect, one) for one in rows),
-                    key=operator.itemgetter("id"),
-                )
-                if full
-                else {key: value for _, key, value in sorted(rows)}
-            )
     return found
 
 
 def _row(model: Any, dialect: sa.Dialect, text: str) -> dict[str, Any]:
-    return _read(model, dialect, json.loads(text))
-
-
-def _read(
-    model: Any, dialect: sa.Dialect, values: list[Any]
-) -> dict[str, Any]:
     names, readers = _readers(model, dialect)
-    row = dict(zip(names, values, strict=True))
+    row = dict(zip(names, json.loads(text), strict=True))
     for name, read in readers:
         value = row[name]
         if value is not None:
             row[name] = read(value)
     return row
-
-
-def _rows(text: str) -> list[Any] | None:
-    try:
-        count, rows = json.loads(text)
-    except ValueError:
-        return None
-    rows = rows or []
-    return rows if len(rows) == count else None
 
 
 @functools.lru_cache(maxsize=4096)

@@ -93,13 +93,12 @@ def _select(
     read_deleted: str,
     scoped: bool,  # noqa: FBT001
     beside: tuple[tuple[str, Any], ...] | None,
-    full: bool,  # noqa: FBT001
 ) -> sa.Select[Any]:
     columns = model.__table__.c
     wanted = (
         list(columns)
         if beside is None
-        else packed.columns(model, dict(beside), full=full)
+        else packed.columns(model, dict(beside))
     )
     select = sa.select(*wanted).where(columns.uuid == sa.bindparam("key_uuid"))
     if read_deleted == statement.NO_DELETED:
@@ -120,8 +119,6 @@ def locked(
     instance_uuid: str,
     scope: statement.Scope,
     beside: Mapping[str, Any] | None = None,
-    *,
-    full: bool = False,
 ) -> dict[str, Any] | None:
     """Read the row of an instance and keep it from changing.
 
@@ -131,7 +128,6 @@ def locked(
     :param scope: the rows that the context may see
     :param beside: classes of what else is wanted, by the name of the relation,
         where it can be had by the way; see :func:`packed.unpacked`
-    :param full: whether metadata is wanted with all of its columns
     :returns: every column, and perhaps what else is wanted; ``None`` where
         there is no such row
     """
@@ -142,7 +138,6 @@ def locked(
         scope.read_deleted,
         scope.project_id is not None,
         tuple(others.items()) if packs else None,
-        full,
     )
     parameters = _parameters(instance_uuid, scope)
     row = connection.execute(select, parameters).first()
@@ -150,9 +145,7 @@ def locked(
         return None
     if not packs:
         return dict(row._mapping)
-    return packed.unpacked(
-        connection.dialect, model, others, tuple(row), full=full
-    )
+    return packed.unpacked(connection.dialect, model, others, tuple(row))
 
 
 def locked_states(
@@ -174,7 +167,6 @@ def locked_states(
         scope.read_deleted,
         scope.project_id is not None,
         None,
-        False,
     ).with_only_columns(*(model.__table__.c[name] for name in belief.FIELDS))
     parameters = _parameters(instance_uuid, scope)
     row = connection.execute(select, parameters).first()
@@ -227,25 +219,16 @@ def _key_select(model: Any) -> sa.Select[Any]:
 
 
 def beside(
-    models: Any,
-    joins: Collection[str],
-    separate: Collection[str],
-    *,
-    full: bool,
+    models: Any, joins: Collection[str], *, full: bool
 ) -> dict[str, Any]:
     """List what can be read together with the row of an instance.
 
     :param models: the module ``nova.db.main.models``
     :param joins: the relations wanted; some of :data:`PLAIN`
-    :param separate: the metadata that will be changed, and is read for that
     :param full: whether :func:`related` will be asked, and not :func:`mapped`
     :returns: classes by the name of the relation
     """
-    wanted = {
-        name: model
-        for name, model in pairs.models_of(models).items()
-        if name in joins and name not in separate
-    }
+    wanted = {}
     if packed.CACHE in joins:
         wanted[packed.CACHE] = models.InstanceInfoCache
     if full:
@@ -277,7 +260,7 @@ def mapped(
         if name in changed:
             before[name] = pairs.as_dict(changed[name].before)
             after[name] = pairs.as_dict(changed[name].after)
-        elif name in joins and name not in before:
+        elif name in joins:
             found = pairs.light(connection, model, before["uuid"])
             before[name] = after[name] = found
     if "info_cache" in joins and "info_cache" not in before:
@@ -311,7 +294,6 @@ def related(  # noqa: PLR0917 - what was read where
         {**row, "security_groups": [], "metadata": [], "system_metadata": []}
         for row in times
     )
-    there = times[0]
     info_cache = make(models.InstanceInfoCache, cache)
     before["info_cache"] = after["info_cache"] = info_cache
     for name, model in pairs.models_of(models).items():
@@ -322,11 +304,7 @@ def related(  # noqa: PLR0917 - what was read where
                 for one in (*changed[name].after, *changed[name].marked)
             ]
         elif name in joins:
-            found = (
-                there[name]
-                if name in there
-                else pairs.full(connection, model, before["uuid"])
-            )
+            found = pairs.full(connection, model, before["uuid"])
             before[name] = [make(model, one) for one in found]
             # Lists of their own, as two loads by the ORM would give.
             after[name] = list(before[name])
