@@ -28,6 +28,8 @@ MARK: Final = "nova_db_states conflict "
 """What ``nova/conflicts.py`` writes before the JSON of a line."""
 
 _OUTCOMES: Final = {name: name for name in ("observed", "refused", "yielded")}
+"""Anything else comes from somebody who only writes like the plugin."""
+
 _GZIP: Final = b"\x1f\x8b"
 _TIME: Final = re.compile(
     r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z|[+-]\d\d:?\d\d)?"

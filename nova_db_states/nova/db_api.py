@@ -241,11 +241,8 @@ class Seam:
         given = kept.plain(request.values)
         after = {**before, **given}
         if not kept.is_as_stored(models.Instance, given):
-            again = {"id": before["id"]}
-            after = {
-                **before,
-                **rows.by_id(connection, models.Instance, again),
-            }
+            again = rows.by_id(connection, models.Instance, before["id"])
+            after = {**before, **again}
         changed = self._changes(connection, request)
         times = (before, after)
         if cache is None:

@@ -52,8 +52,6 @@ _ACTIONS: Final = {
 """What the conductor gives up with a state, and whose tasks it may end: the
 object that it writes with was not read before."""
 
-_PLACE: Final = ("host", "node", "compute_id")
-
 
 @care.careful
 def manager(module: Any) -> None:
@@ -146,7 +144,7 @@ def resource_tracker(module: Any) -> None:
             return theirs(self, instance)
         before = {
             name: getattr(instance, name)
-            for name in _PLACE
+            for name in belief.PLACE
             if name in instance.fields and instance.obj_attr_is_set(name)
         }
         with saves.lenient():
@@ -184,6 +182,7 @@ def conductor(module: Any) -> None:
                     with saves.lenient():
                         instance.save()
                 except Exception:
+                    # Whatever it is, it must not hide what Nova raises.
                     LOG.exception(
                         "The task of the server could not be ended.",
                         instance=instance,

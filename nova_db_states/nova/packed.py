@@ -2,9 +2,9 @@
 """Rows in one piece: a column of JSON in place of fifty columns.
 
 The driver takes longer to read the description of each column than everybody
-together for the row in one piece. What belongs to the row comes along with
-it. Servers that do not know these functions (SQLite's has other names) are
-asked in the usual way.
+together for the row in one piece. Its info cache comes along with it. Servers
+that do not know these functions (SQLite's has other names) are asked in the
+usual way.
 """
 
 from collections.abc import Callable, Mapping

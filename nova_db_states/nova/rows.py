@@ -180,18 +180,16 @@ def _parameters(instance_uuid: str, scope: statement.Scope) -> dict[str, str]:
     return given
 
 
-def by_id(
-    connection: sa.Connection, model: Any, key: Mapping[str, Any]
-) -> dict[str, Any]:
+def by_id(connection: sa.Connection, model: Any, id_: int) -> dict[str, Any]:
     """Read a row again that may have become deleted, or have got a new name.
 
     :param connection: in the transaction that changed the instance
     :param model: ``models.Instance``
-    :param key: its ``id``
+    :param id_: of the row
     :returns: every column
     """
     columns = model.__table__.c
-    query = sa.select(*columns).where(columns.id == key["id"])
+    query = sa.select(*columns).where(columns.id == id_)
     return dict(connection.execute(query).one()._mapping)
 
 

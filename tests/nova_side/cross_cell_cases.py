@@ -109,6 +109,7 @@ class Resize(CrossCell):
         """Gives up the target's row where the driver builds no such guest."""
 
         def refuse(*args: Any, **kwargs: Any) -> None:
+            # What drivers raise for a guest that they cannot build.
             raise NotImplementedError
 
         self.when(self.driver("host2"), "spawn", refuse)

@@ -69,11 +69,11 @@ class Values(contract.Case):
             for joins in JOINS[: 1 if name == "instance_update" else None]:
                 arguments = {} if joins is None else {"columns_to_join": joins}
                 found += self.differs(
-                    lambda context, uuid: getattr(main_db, name)(  # noqa: B023
+                    lambda context, uuid: getattr(main_db, name)(  # noqa: B023 - called at once
                         context,
                         uuid,
                         values,
-                        **arguments,  # noqa: B023
+                        **arguments,  # noqa: B023 - called at once
                     )
                 )
         return found
@@ -201,7 +201,7 @@ class Destroy(contract.Case):
                     lambda context, uuid: main_db.instance_destroy(
                         context,
                         uuid,
-                        **arguments,  # noqa: B023
+                        **arguments,  # noqa: B023 - called at once
                     ),
                     task_state="rebuilding",
                 )

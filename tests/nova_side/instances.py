@@ -15,6 +15,16 @@ import sqlalchemy as sa
 from nova_db_states.nova import belief
 
 
+def change(context: Any, uuid: str, **values: Any) -> None:
+    """Change a row by plain SQL, whatever it is."""
+    assigned = ", ".join(f"{name} = :{name}" for name in values)
+    with main_db.get_context_manager(context).writer.using(context) as session:
+        session.execute(
+            sa.text(f"UPDATE instances SET {assigned} WHERE uuid = :uuid"),
+            {**values, "uuid": uuid},
+        )
+
+
 class Case(test.TestCase):
     """A server in the database, and a second writer."""
 
@@ -59,17 +69,7 @@ class Case(test.TestCase):
 
     def other(self, server: Any, **values: Any) -> None:
         """Let somebody else have changed the row, whatever it was."""
-        with main_db.get_context_manager(self.admin).writer.using(
-            self.admin
-        ) as session:
-            session.execute(
-                sa.text(
-                    "UPDATE instances SET "
-                    + ", ".join(f"{name} = :{name}" for name in values)
-                    + " WHERE uuid = :uuid"
-                ),
-                {**values, "uuid": server.uuid},
-            )
+        change(self.admin, server.uuid, **values)
 
     def row(self, server: Any) -> tuple[str | None, str | None]:
         """Give the states that the database has."""

@@ -11,14 +11,13 @@ from typing import Any
 from nova import context as nova_context
 from nova import exception
 from nova import objects
-from nova.db.main import api as main_db
 from nova.scheduler import utils
 from nova.tests import fixtures as nova_fixtures
-import sqlalchemy as sa
 
 from nova_db_states.nova import conflicts
 from nova_db_states.nova import counters
 from tests.nova_side import contract
+from tests.nova_side import instances
 
 _Call = Callable[[Any, str], Any]
 
@@ -37,20 +36,6 @@ class Observing(contract.Case):
         self.mode = mode
         self.flags(mode=mode, group="nova_db_states")
 
-    def change(self, uuid: str, **values: Any) -> None:
-        """Let somebody else change the row, whatever it was."""
-        with main_db.get_context_manager(self.admin).writer.using(
-            self.admin
-        ) as session:
-            session.execute(
-                sa.text(
-                    "UPDATE instances SET "
-                    + ", ".join(f"{name} = :{name}" for name in values)
-                    + " WHERE uuid = :uuid"
-                ),
-                {**values, "uuid": uuid},
-            )
-
     def overtaken(
         self, write: Callable[[Any], Any], **meanwhile: Any
     ) -> _Call:
@@ -62,7 +47,7 @@ class Observing(contract.Case):
 
         def call(context: Any, uuid: str) -> Any:
             server = objects.Instance.get_by_uuid(context, uuid)
-            self.change(uuid, **meanwhile)
+            instances.change(self.admin, uuid, **meanwhile)
             write(server)
             return [server.vm_state, server.task_state, server.host]
 
@@ -107,6 +92,12 @@ def _save(**values: Any) -> Callable[[Any], None]:
         server.save()
 
     return save
+
+
+_GIVEN_UP = _save(
+    vm_state="error", task_state=None, expected_task_state="migrating"
+)
+"""As set_vm_state_and_notify does for a live migration."""
 
 
 class Saves(Observing):
@@ -157,11 +148,7 @@ class Saves(Observing):
         """One that was put among the values is no expectation."""
         self.assert_only_counted(
             self.overtaken(
-                _save(
-                    vm_state="error",
-                    task_state=None,
-                    expected_task_state="migrating",
-                ),
+                _GIVEN_UP,
                 progress=7,
             )
         )
@@ -170,11 +157,7 @@ class Saves(Observing):
         """One that holds there is nothing to speak of either."""
         self.assert_passed(
             self.overtaken(
-                _save(
-                    vm_state="error",
-                    task_state=None,
-                    expected_task_state="migrating",
-                ),
+                _GIVEN_UP,
                 progress=7,
             ),
             task_state="migrating",
@@ -226,7 +209,7 @@ class Refusals(Observing):
     ) -> tuple[Exception, Any]:
         """Let a save be refused; give the refusal and the object."""
         server = objects.Instance.get_by_uuid(self.admin, self.made())
-        self.change(server.uuid, **meanwhile)
+        instances.change(self.admin, server.uuid, **meanwhile)
         server.task_state = "rebuilding"
         error: Exception = self.assertRaises(
             exception.InstanceUpdateConflict, server.save, **expected
