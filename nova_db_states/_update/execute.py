@@ -95,17 +95,27 @@ def assignments_of(values: Mapping[str, Any]) -> dict[str, Any]:
 class _Attempt:
     """One attempt outside of any transaction of the caller.
 
+    :ivar settles: whether the reason of a refusal is looked for under the
+        lock that the update took, so that the row cannot fit again meanwhile
     :ivar in_doubt: whether an error now leaves open if the change was made
     """
 
-    def __init__(self, update: Update, cell: pools.Cell) -> None:
+    def __init__(
+        self, update: Update, cell: pools.Cell, *, settles: bool
+    ) -> None:
         self.update = update
         self.cell = cell
+        self.settles = settles
         self.in_doubt = False
 
     def run(self) -> tuple[int, Returned]:
+        """Run the update.
+
+        :returns: number of rows that matched, and what was read back
+        :raises InstanceError: where it settles, what kept it from matching
+        """
         single = self.cell.single()
-        if single is None or self.update.returning:
+        if single is None or self.update.returning or self.settles:
             return self._in_transaction()
         with wire.checkout(single) as connection:
             self.in_doubt = True
@@ -123,6 +133,10 @@ class _Attempt:
         with self.cell.engine.connect() as connection:
             with connection.begin() as transaction:
                 count, returned = _update(connection, self.update)
+                if count == 0 and self.settles:
+                    conflict = _explain(connection, self.update, locking=True)
+                    if conflict is not None:
+                        raise conflict
                 if count == 1:
                     self.in_doubt = True
                     transaction.commit()
@@ -186,8 +200,9 @@ def independent(
         policy allows
     """
     error: Exception | None = None
+    settles = False
     for _ in policy.attempts():
-        attempt = _Attempt(update, cell)
+        attempt = _Attempt(update, cell, settles=settles)
         try:
             count, returned = attempt.run()
             if count == 1:
@@ -206,6 +221,7 @@ def independent(
         error = None
         if conflict is not None:
             raise conflict
+        settles = True
     if error is not None:
         retry.reraise(error)
     raise _unexplained(update)

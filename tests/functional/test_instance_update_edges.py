@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """One instance, one guarded update: bad input, odd rows, odd schemas."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 import datetime
 import pathlib
 from typing import Any
@@ -168,29 +168,63 @@ def test_a_uuid_that_is_not_unique(damaged: sa.Engine) -> None:
     context.close()
 
 
-def test_changed_back_each_time(
-    context: api.CellContext, cell_engine: sa.Engine
-) -> None:
-    """A row that fits whenever it is read is tried again, then given up."""
-    instance = rows.insert_instance(cell_engine)
+def to_and_fro(engine: sa.Engine, *, times: int) -> Callable[[str], None]:
+    """Make another writer, who is there for the length of an UPDATE.
+
+    :param engine: the other writer's
+    :param times: how many updates that lasts; after the last of these the
+        row stays as the other writer has made it
+    :returns: to be called before each statement
+    """
     updates = 0
 
-    def another_writer(sql: str) -> None:
+    def act(sql: str) -> None:
         nonlocal updates
         updating = sql.startswith("UPDATE")
         updates += updating
-        with cell_engine.begin() as other:
+        if updates > times or (updates == times and not updating):
+            return
+        with engine.begin() as other:
             other.execute(
                 sa.update(tables.instances).values(
                     task_state="spawning" if updating else None
                 )
             )
 
+    return act
+
+
+def test_a_row_that_fitted_again(
+    context: api.CellContext, cell_engine: sa.Engine
+) -> None:
+    """The second refusal is explained under the lock that it took."""
+    instance = rows.insert_instance(cell_engine)
     # The first call also looks at the schema.
     api.instance_update(context, instance, {"progress": 1})
-    slept: list[float] = []
     with (
-        statements.before_each(another_writer),
+        statements.before_each(to_and_fro(cell_engine, times=2)),
+        pytest.raises(exceptions.UnexpectedTaskStateError) as caught,
+    ):
+        api.instance_update(
+            context,
+            instance,
+            {"task_state": "networking"},
+            expected_task_state=None,
+        )
+    assert caught.value.actual == {"task_state": "spawning"}
+    assert rows.read_instance(cell_engine, instance)["task_state"] == (
+        "spawning"
+    )
+
+
+def test_changed_back_and_no_attempt_left(
+    context: api.CellContext, cell_engine: sa.Engine
+) -> None:
+    """A row that fits when it is read, with no attempt left, is not known."""
+    instance = rows.insert_instance(cell_engine)
+    api.instance_update(context, instance, {"progress": 1})
+    with (
+        statements.before_each(to_and_fro(cell_engine, times=9)),
         pytest.raises(exceptions.UnknownInstanceUpdateConflict) as caught,
     ):
         api.instance_update(
@@ -198,11 +232,36 @@ def test_changed_back_each_time(
             instance,
             {"task_state": "networking"},
             expected_task_state=None,
-            retry_policy=retry.Policy(max_attempts=4, sleep=slept.append),
+            retry_policy=retry.Policy(max_attempts=1),
         )
-    assert updates == 4
-    assert len(slept) == 3
     assert caught.value.expected == {"task_state": (None,)}
+
+
+def test_changed_back_and_tried_again(
+    context: api.CellContext, cell_engine: sa.Engine
+) -> None:
+    """A row that fits when it is read is tried again, and changed."""
+    instance = rows.insert_instance(cell_engine)
+    api.instance_update(context, instance, {"progress": 1})
+
+    def once(sql: str) -> None:
+        if len(slept) == 0:
+            act(sql)
+
+    slept: list[float] = []
+    act = to_and_fro(cell_engine, times=9)
+    with statements.before_each(once):
+        api.instance_update(
+            context,
+            instance,
+            {"task_state": "networking"},
+            expected_task_state=None,
+            retry_policy=retry.Policy(sleep=slept.append),
+        )
+    assert len(slept) == 1
+    assert rows.read_instance(cell_engine, instance)["task_state"] == (
+        "networking"
+    )
 
 
 def test_guards_by_any_column(

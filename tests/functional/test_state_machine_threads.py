@@ -111,7 +111,7 @@ def test_the_history_is_a_path_of_the_map(
     row = rows.read_instance(cell_engine, uuid)
     end = machine.State(row["vm_state"], row["task_state"])  # type: ignore[arg-type]
     history = [edge for edges in made for edge in edges]
-    assert all(made), "every thread should have won something"
+    assert sum(map(bool, made)) > 1, "no two threads met"
     assert _is_one_path(history, start, end)
     for edge in history:
         assert machine.is_allowed(edge.from_, edge.to, action=edge.action)
