@@ -200,8 +200,8 @@ def instance_check(
     return reading.read(
         context,
         _policy(context, retry_policy),
-        lambda connection, joined: reading.judge(
-            question, connection, locking=joined
+        lambda connection, joined: reading.verified(
+            question, connection, joined=joined
         ),
     )
 

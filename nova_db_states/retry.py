@@ -19,13 +19,16 @@ from sqlalchemy import exc as sa_exc
 __all__ = [
     "DATABASE_ERRORS",
     "DEFAULT",
+    "NodeBehind",
     "Policy",
+    "Unverified",
     "Verdict",
     "as_oslo",
     "classify",
     "driver_error",
     "error_code",
     "reraise",
+    "says_elsewhere",
 ]
 
 DATABASE_ERRORS: Final = (
@@ -45,14 +48,60 @@ class Verdict(enum.Enum):
     FAIL = "will fail the same way again"
 
 
+class NodeBehind(db_exc.DBConnectionError):  # type: ignore[misc] # untyped
+    """A node of a cluster did not catch up with the others in time.
+
+    An update matched no row there, and whether it would on the others is not
+    known. Nothing was written.
+    """
+
+    def __str__(self) -> str:
+        return (
+            "The node did not apply in time what others of its cluster have "
+            "committed (repl.causal_read_timeout), so that a refusal could "
+            "not be verified. Nothing was written. Look at the node "
+            "(SHOW STATUS LIKE 'wsrep_local_recv_queue'), or use another."
+        )
+
+
+class Unverified(db_exc.DBDeadlock):  # type: ignore[misc] # untyped
+    """A refusal inside of a transaction could not be verified on a cluster.
+
+    As after a deadlock, the transaction must be begun anew.
+    """
+
+    def __str__(self) -> str:
+        return (
+            "The update matched no row in this transaction, and whether this "
+            "node of the cluster has applied everything cannot be made sure "
+            "from here. Leave the transaction and begin it anew."
+        )
+
+
 # Error numbers: MySQL manual, "Server Error Message Reference" and "Client
 # Error Message Reference"; MariaDB adds 1927.
-_DEADLOCKS: Final = frozenset({1205, 1213})
+_DEADLOCKS: Final = frozenset(
+    {
+        1205,
+        1213,
+        3101,  # group replication: another member's write came first
+    }
+)
 _CHANGED_RECORD: Final = 1020
+# Refused by a server that cannot write now; another one may.
+_ELSEWHERE: Final = frozenset(
+    {
+        1047,  # Galera: this node is not in the primary component
+        1290,  # the server runs with read_only
+        1836,  # the same, of InnoDB
+    }
+)
 _RETRY: Final = _DEADLOCKS | {
+    *_ELSEWHERE,
     _CHANGED_RECORD,
     1040,  # too many connections: refused while connecting
-    1047,  # Galera: this node is not ready, and refused the statement
+    1203,  # the same, of one user
+    4031,  # closed after a long idle time: said in place of an answer
     1053,  # server shutdown in progress: answered instead of executing
     1927,  # connection was killed: answered instead of executing
     2002,  # cannot connect (socket)
@@ -62,12 +111,13 @@ _RETRY: Final = _DEADLOCKS | {
 }
 _LOST: Final = frozenset(
     {
+        1180,  # Galera: the node lost the others while it was committing
         2013,  # lost while waiting for the answer
         2014,  # packets out of order: the answer cannot be read
         2055,  # lost, with a system error
     }
 )
-_CONNECTION: Final = _LOST | {0, 1040, 1047, 1053, 1927, 2002, 2003, 2006}
+_CONNECTION: Final = (_LOST | _RETRY) - _DEADLOCKS - {_CHANGED_RECORD}
 
 # SQLite has no numbers in what Python 3.10 and older report; 3.11 has names.
 _SQLITE_BUSY: Final = ("SQLITE_BUSY", "SQLITE_LOCKED")
@@ -174,6 +224,9 @@ def classify(error: BaseException) -> Verdict:
     """
     if not isinstance(error, (db_exc.DBError, sa_exc.DBAPIError)):
         return Verdict.FAIL
+    if isinstance(error, NodeBehind):
+        # It was waited for long enough.
+        return Verdict.FAIL
     code = error_code(error)
     if isinstance(code, str):
         return Verdict.RETRY if code.startswith(_SQLITE_BUSY) else Verdict.FAIL
@@ -182,6 +235,18 @@ def classify(error: BaseException) -> Verdict:
     if code in _LOST or _is_disconnect(error) or _is_garbled(error):
         return Verdict.LOST
     return Verdict.FAIL
+
+
+def says_elsewhere(error: BaseException) -> bool:
+    """Say whether a server refused because it cannot write now.
+
+    Behind a proxy a new connection may lead to one that can; those that are
+    open lead to this one.
+
+    :param error: an exception of oslo.db, SQLAlchemy or a driver
+    :returns: true for a node without its cluster, and a read-only server
+    """
+    return error_code(error) in _ELSEWHERE
 
 
 def as_oslo(error: Exception) -> Exception:

@@ -7,6 +7,7 @@ uuid matches one row), and inside the transaction a caller has open.
 """
 
 from collections.abc import Mapping
+import contextlib
 import dataclasses
 from typing import Any
 
@@ -15,12 +16,13 @@ import sqlalchemy as sa
 from nova_db_states import exceptions
 from nova_db_states import guards
 from nova_db_states import retry
+from nova_db_states._update import clusters
 from nova_db_states._update import diagnose
 from nova_db_states._update import pools
 from nova_db_states._update import statement
 from nova_db_states._update import wire
 
-__all__ = ["Update", "independent", "joined"]
+__all__ = ["Update", "confirmed", "independent", "joined"]
 
 Returned = Mapping[str, Any] | None
 
@@ -95,28 +97,33 @@ def assignments_of(values: Mapping[str, Any]) -> dict[str, Any]:
 class _Attempt:
     """One attempt outside of any transaction of the caller.
 
-    :ivar settles: whether the reason of a refusal is looked for under the
-        lock that the update took, so that the row cannot fit again meanwhile
     :ivar in_doubt: whether an error now leaves open if the change was made
     """
 
-    def __init__(
-        self, update: Update, cell: pools.Cell, *, settles: bool
-    ) -> None:
+    def __init__(self, update: Update, cell: pools.Cell) -> None:
         self.update = update
         self.cell = cell
-        self.settles = settles
         self.in_doubt = False
 
-    def run(self) -> tuple[int, Returned]:
+    def run(self, *, settles: bool) -> tuple[int, Returned]:
         """Run the update.
 
+        :param settles: whether a refusal is to be the last word
         :returns: number of rows that matched, and what was read back
-        :raises InstanceError: where it settles, what kept it from matching
+        :raises InstanceError: what keeps it from matching; only if it settles,
+            or on a cluster
         """
+        if settles:
+            return self._settled()
         single = self.cell.single()
-        if single is None or self.update.returning or self.settles:
-            return self._in_transaction()
+        if single is None or self.update.returning:
+            count, returned, on_node = self._in_transaction()
+        else:
+            count, returned, on_node = self._sent(single)
+        # The node may only not have the row yet as the update expects it.
+        return self._settled() if on_node else (count, returned)
+
+    def _sent(self, single: sa.Engine) -> tuple[int, Returned, bool]:
         with wire.checkout(single) as connection:
             self.in_doubt = True
             count = wire.send(
@@ -127,23 +134,48 @@ class _Attempt:
             )
             # The server's answer settles it; what fails later, fails later.
             self.in_doubt = False
-            return count, None
+            on_node = not count and clusters.is_node(
+                connection, single.dialect
+            )
+            return count, None, on_node
 
-    def _in_transaction(self) -> tuple[int, Returned]:
+    def _in_transaction(self) -> tuple[int, Returned, bool]:
         with self.cell.engine.connect() as connection:
             with connection.begin() as transaction:
                 count, returned = _update(connection, self.update)
-                if count == 0 and self.settles:
+                if count == 1:
+                    self._commit(transaction)
+                    return count, returned, False
+                transaction.rollback()
+            return count, None, not count and clusters.is_node_of(connection)
+
+    def _settled(self) -> tuple[int, Returned]:
+        """Run it where a refusal is the last word.
+
+        The node has caught up with its cluster, and the reason is looked for
+        under the lock that the update took, so that the row cannot fit again
+        meanwhile.
+        """
+        with (
+            self.cell.engine.connect() as connection,
+            connection.begin() as transaction,
+        ):
+            with clusters.caught_up(connection):
+                count, returned = _update(connection, self.update)
+                if count == 0:
                     conflict = _explain(connection, self.update, locking=True)
                     if conflict is not None:
                         raise conflict
-                if count == 1:
-                    self.in_doubt = True
-                    transaction.commit()
-                    self.in_doubt = False
-                else:
-                    transaction.rollback()
+            if count == 1:
+                self._commit(transaction)
+            else:
+                transaction.rollback()
             return count, returned
+
+    def _commit(self, transaction: sa.Transaction) -> None:
+        self.in_doubt = True
+        transaction.commit()
+        self.in_doubt = False
 
     def explain(self) -> exceptions.InstanceError | None:
         """Judge the guards again, in a transaction begun after the update."""
@@ -175,7 +207,12 @@ class _Attempt:
             tuple(sorted(names)), scoped=update.shape.scoped, locking=locking
         )
         try:
-            with self.cell.engine.begin() as connection:
+            with (
+                self.cell.engine.begin() as connection,
+                clusters.caught_up(connection)
+                if locking
+                else contextlib.nullcontext(),
+            ):
                 row = _read(connection, select, update.conditions())
         except retry.DATABASE_ERRORS:
             # That nothing is known has to be said all the same; the error
@@ -202,9 +239,9 @@ def independent(
     error: Exception | None = None
     settles = False
     for _ in policy.attempts():
-        attempt = _Attempt(update, cell, settles=settles)
+        attempt = _Attempt(update, cell)
         try:
-            count, returned = attempt.run()
+            count, returned = attempt.run(settles=settles)
             if count == 1:
                 return returned
             if count > 1:
@@ -216,6 +253,7 @@ def independent(
                 raise attempt.unknown() from caught
             if verdict is retry.Verdict.FAIL:
                 retry.reraise(caught)
+            cell.leave(caught)
             error = caught
             continue
         error = None
@@ -234,7 +272,8 @@ def joined(update: Update, connection: sa.Connection) -> Returned:
     :param connection: of that transaction
     :returns: the columns asked for, or ``None``
     :raises InstanceError: the subclass that says what happened
-    :raises DBError: of oslo.db; the transaction must be begun anew
+    :raises DBError: of oslo.db; the transaction must be begun anew, on a
+        cluster also because a refusal could not be verified
     """
     try:
         count, returned = _update(connection, update)
@@ -243,9 +282,56 @@ def joined(update: Update, connection: sa.Connection) -> Returned:
         if count > 1:
             raise _multiple(update, count, "roll this transaction back")
         conflict = _explain(connection, update, locking=True)
+        if conflict is not None:
+            conflict = confirmed(update, connection, conflict)
     except retry.DATABASE_ERRORS as caught:
         retry.reraise(caught)
     raise conflict or _unexplained(update)
+
+
+def confirmed(
+    question: Update,
+    connection: sa.Connection,
+    conflict: exceptions.InstanceError,
+) -> exceptions.InstanceError:
+    """Make sure of a refusal inside a transaction of the caller's.
+
+    On a cluster the node may have judged by an old row, and within the
+    transaction it does not wait. So another connection is asked, which does.
+
+    Where that one finds that the row fits, either this node was behind, or it
+    is this transaction itself that has changed the row. A node applies what
+    others wrote over the locks of its own transactions, which it rolls back
+    (error 1213): a transaction that is still there, on a node that has caught
+    up, sees of the rows that it has locked what there is.
+
+    :param question: its guards and scope
+    :param connection: of the transaction, which has locked the row
+    :param conflict: as the transaction found it
+    :returns: the exception to raise
+    :raises Unverified: only a new transaction can tell
+    :raises DBAPIError: of SQLAlchemy; the same
+    """
+    if not clusters.needs_proof(connection):
+        return conflict
+    try:
+        with clusters.beside(connection) as (other, same_node):
+            seen = _explain(other, question, locking=False)
+    except retry.DATABASE_ERRORS as error:
+        raise retry.Unverified from error
+    # A row that this transaction has made is there for nobody else.
+    if seen is not None and _is_missing(seen) == _is_missing(conflict):
+        return seen
+    again = None
+    if same_node:
+        again = _explain(connection, question, locking=True)
+    if again is None:
+        raise retry.Unverified
+    return again
+
+
+def _is_missing(error: exceptions.InstanceError) -> bool:
+    return isinstance(error, exceptions.InstanceNotFound)
 
 
 def _update(connection: sa.Connection, update: Update) -> tuple[int, Returned]:

@@ -28,6 +28,7 @@ from sqlalchemy.engine import default
 
 from nova_db_states import database
 from nova_db_states import exceptions
+from nova_db_states import retry
 from nova_db_states import tables
 
 __all__ = ["MAX_CONNECTIONS", "Cell", "autocommit", "dispose"]
@@ -58,6 +59,17 @@ class Cell:
         The first call looks at the schema, and can fail as any statement can.
         """
         return autocommit(self.engine, self.max_connections)
+
+    def leave(self, error: Exception) -> None:
+        """Give up idle connections to a server that says it cannot write.
+
+        :param error: what an attempt ended with
+        """
+        if retry.says_elsewhere(error):
+            sibling = _siblings.get(self.engine)
+            if sibling is not None:
+                sibling.dispose()
+            self.engine.dispose()
 
 
 # None stands for an engine that must not have such a pool.

@@ -170,6 +170,7 @@ def _retried(
                 raise
             if verdict is retry.Verdict.LOST and sent:
                 raise _AnswerLost(caught) from caught
+            cell.leave(caught)
             error = caught
     raise error
 

@@ -16,6 +16,7 @@ import sqlalchemy as sa
 
 from nova_db_states import exceptions
 from nova_db_states import retry
+from nova_db_states._update import clusters
 from nova_db_states._update import contexts
 from nova_db_states._update import execute
 from nova_db_states._update import reading
@@ -324,7 +325,8 @@ class Seam:
             counters.add("guarded")
         if before and not settings.observes():
             failed = request.surely_failed(before)
-            if failed:
+            # A node of a cluster may have locked an old row.
+            if failed and not clusters.needs_proof(connection):
                 verdicts.refuse(
                     self._exception, context, request, failed, before
                 )
@@ -377,7 +379,10 @@ class Seam:
         @self._db.pick_context_manager_reader  # type: ignore[untyped-decorator]
         def ask(context: Any) -> None:
             connection = context.session.connection()
-            reading.judge(question, connection, locking=False)
+            try:
+                reading.judge(question, connection, locking=False)
+            except exceptions.InstanceError as found:
+                raise execute.confirmed(question, connection, found) from None
 
         try:
             ask(context)

@@ -12,9 +12,14 @@ from typing import Any
 
 from oslo_db import api as oslo_db_api
 from oslo_utils import uuidutils
+import sqlalchemy as sa
 
+from nova_db_states import exceptions
 from nova_db_states import guards
+from nova_db_states import retry
+from nova_db_states._update import clusters
 from nova_db_states._update import contexts
+from nova_db_states._update import execute
 from nova_db_states.nova import belief
 from nova_db_states.nova import conflicts
 from nova_db_states.nova import counters
@@ -44,6 +49,21 @@ def _facts(
     }
 
 
+def _confirmed(
+    question: execute.Update, connection: sa.Connection, row: dict[str, Any]
+) -> dict[str, Any]:
+    """Give the states that a refusal rests on, on a cluster too."""
+    if not clusters.needs_proof(connection):
+        return row
+    try:
+        execute.joined(question, connection)
+    except exceptions.InstanceUpdateConflict as conflict:
+        return dict(
+            zip(belief.FIELDS, conflict.state or (None, None), strict=True)
+        )
+    raise retry.Unverified
+
+
 def guarded(db: Any, models: Any, exception: Any) -> Callable[..., Any]:
     """Make the function that stands in for ``instance_destroy``.
 
@@ -59,13 +79,17 @@ def guarded(db: Any, models: Any, exception: Any) -> Callable[..., Any]:
     def judged(
         context: Any, instance_uuid: str, guard: guards.Guard, *rest: Any
     ) -> Any:
+        connection = context.session.connection()
+        scope = contexts.scope_of(context)
         row = rows.locked_states(
-            context.session.connection(),
-            models.Instance,
-            instance_uuid,
-            contexts.scope_of(context),
+            connection, models.Instance, instance_uuid, scope
         )
         if row and not guard.admits(guards.state_text(**row)):
+            row = _confirmed(
+                execute.Update(instance_uuid, {}, (guard,), scope),
+                connection,
+                row,
+            )
             told = _facts(context, instance_uuid, row)
             if not settings.observes():
                 conflicts.report("refused", told)

@@ -115,7 +115,12 @@ def test_a_policy_that_makes_no_sense(settings: dict[str, Any]) -> None:
         (1047, retry.Verdict.RETRY, db_exc.DBConnectionError),
         (2013, retry.Verdict.LOST, db_exc.DBConnectionError),
         (1054, retry.Verdict.FAIL, db_exc.DBError),
-        (1290, retry.Verdict.FAIL, db_exc.DBError),
+        (1290, retry.Verdict.RETRY, db_exc.DBConnectionError),
+        (1836, retry.Verdict.RETRY, db_exc.DBConnectionError),
+        (4031, retry.Verdict.RETRY, db_exc.DBConnectionError),
+        (3101, retry.Verdict.RETRY, db_exc.DBDeadlock),
+        (1180, retry.Verdict.LOST, db_exc.DBConnectionError),
+        (1064, retry.Verdict.FAIL, db_exc.DBError),
     ],
 )
 def test_numbers_decide_under_either_scheme(
