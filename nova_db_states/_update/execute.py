@@ -284,6 +284,8 @@ def joined(update: Update, connection: sa.Connection) -> Returned:
         conflict = _explain(connection, update, locking=True)
         if conflict is not None:
             conflict = confirmed(update, connection, conflict)
+            if conflict is None:
+                raise retry.Unverified
     except retry.DATABASE_ERRORS as caught:
         retry.reraise(caught)
     raise conflict or _unexplained(update)
@@ -293,7 +295,7 @@ def confirmed(
     question: Update,
     connection: sa.Connection,
     conflict: exceptions.InstanceError,
-) -> exceptions.InstanceError:
+) -> exceptions.InstanceError | None:
     """Make sure of a refusal inside a transaction of the caller's.
 
     On a cluster the node may have judged by an old row, and within the
@@ -308,9 +310,10 @@ def confirmed(
     :param question: its guards and scope
     :param connection: of the transaction, which has locked the row
     :param conflict: as the transaction found it
-    :returns: the exception to raise
-    :raises Unverified: only a new transaction can tell
-    :raises DBAPIError: of SQLAlchemy; the same
+    :returns: the exception to raise; ``None`` where the row fits after all,
+        and perhaps only a new transaction can see that
+    :raises Unverified: nothing could be found out
+    :raises DBAPIError: of SQLAlchemy; the transaction must be begun anew
     """
     if not clusters.needs_proof(connection):
         return conflict
@@ -322,12 +325,7 @@ def confirmed(
     # A row that this transaction has made is there for nobody else.
     if seen is not None and _is_missing(seen) == _is_missing(conflict):
         return seen
-    again = None
-    if same_node:
-        again = _explain(connection, question, locking=True)
-    if again is None:
-        raise retry.Unverified
-    return again
+    return _explain(connection, question, locking=True) if same_node else None
 
 
 def _is_missing(error: exceptions.InstanceError) -> bool:

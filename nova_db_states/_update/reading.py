@@ -92,7 +92,10 @@ def verified(
         return judge(question, connection, locking=joined)
     except exceptions.InstanceError as conflict:
         if joined:
-            raise execute.confirmed(question, connection, conflict) from None
+            confirmed = execute.confirmed(question, connection, conflict)
+            # That it fits elsewhere is not how the caller's transaction has
+            # it.
+            raise (confirmed or retry.Unverified()) from None
         if not clusters.is_node_of(connection):
             raise
     connection.rollback()

@@ -382,7 +382,9 @@ class Seam:
             try:
                 reading.judge(question, connection, locking=False)
             except exceptions.InstanceError as found:
-                raise execute.confirmed(question, connection, found) from None
+                conflict = execute.confirmed(question, connection, found)
+                if conflict is not None:
+                    raise conflict from None
 
         try:
             ask(context)
