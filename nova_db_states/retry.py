@@ -101,6 +101,7 @@ _RETRY: Final = _DEADLOCKS | {
     _CHANGED_RECORD,
     1040,  # too many connections: refused while connecting
     1203,  # the same, of one user
+    1226,  # the same, by the limits of that user
     4031,  # closed after a long idle time: said in place of an answer
     1053,  # server shutdown in progress: answered instead of executing
     1927,  # connection was killed: answered instead of executing

@@ -191,7 +191,8 @@ class _Attempt:
         # row as it is now is better than nothing.
         row = self._present(locking=True) or self._present(locking=False)
         return exceptions.UnknownUpdateOutcome(
-            f"The connection was lost before the answer: whether instance "
+            f"The connection to the server, or the server's to its cluster, "
+            f"was lost before the answer: whether instance "
             f"{update.instance_uuid} was changed is not known, and the "
             f"server may still be about to. Read it again, once that server "
             f"answers, and decide from what is there.",

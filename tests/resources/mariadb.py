@@ -172,7 +172,8 @@ class MariaDBServer(Server):
                 program("mariadb-install-db"),
                 "--no-defaults",
                 f"--datadir={self.folder / 'data'}",
-                f"--user={getpass.getuser()}",
+                f"--tmpdir={self.folder}",
+                f"--user={self._user}",
                 "--auth-root-authentication-method=normal",
                 "--skip-test-db",
                 "--skip-name-resolve",
@@ -203,32 +204,49 @@ class MariaDBServer(Server):
             else:
                 return
 
-    def _launch(self) -> None:
+    @property
+    def _user(self) -> str:
+        """Who the server runs as.
+
+        As root this keeps root: a server that changes its user by itself
+        takes the death signal off its process.
+        """
+        return getpass.getuser()
+
+    def _launch(self, *flags: str) -> None:
+        self._process = self._spawn(self._command(*flags))
+
+    def _command(self, *flags: str) -> list[str]:
         options = {
             "datadir": str(self.folder / "data"),
+            # Each server that starts takes away the temporary tables that it
+            # finds there, whosever they are.
+            "tmpdir": str(self.folder),
             "socket": str(self.folder / "socket"),
             "pid_file": str(self.folder / "pid"),
             "log_error": str(self.log),
             "bind_address": "127.0.0.1",
             "port": str(self.port),
-            # As root this keeps root: a change of user would take the death
-            # signal off the process.
-            "user": getpass.getuser(),
+            "user": self._user,
             **self.options,
         }
-        self._process = subprocess.Popen(
-            [
-                program("mariadbd"),
-                "--no-defaults",
-                "--skip-name-resolve",
-                *(
-                    f"--{name.replace('_', '-')}={value}"
-                    for name, value in options.items()
-                ),
-            ],
+        return [
+            program("mariadbd"),
+            "--no-defaults",
+            "--skip-name-resolve",
+            *flags,
+            *(
+                f"--{name.replace('_', '-')}={value}"
+                for name, value in options.items()
+            ),
+        ]
+
+    def _spawn(self, command: list[str]) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            command,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            preexec_fn=_die_with_parent,  # noqa: PLW1509 - only a system call
+            preexec_fn=die_with_parent,  # noqa: PLW1509 - only a system call
         )
 
     def _wait_until_it_answers(self) -> None:
@@ -286,7 +304,8 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
+    """Have this process killed when the thread that forked it ends."""
     _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
