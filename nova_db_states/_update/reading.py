@@ -15,9 +15,10 @@ from nova_db_states import retry
 from nova_db_states._update import clusters
 from nova_db_states._update import contexts
 from nova_db_states._update import diagnose
-from nova_db_states._update import execute
 from nova_db_states._update import pools
+from nova_db_states._update import proof
 from nova_db_states._update import statement
+from nova_db_states._update import update
 
 __all__ = ["Found", "judge", "read", "verified"]
 
@@ -77,7 +78,7 @@ def _retried(
 
 
 def verified(
-    question: execute.Update, connection: sa.Connection, *, joined: bool
+    question: update.Update, connection: sa.Connection, *, joined: bool
 ) -> Found:
     """Judge guards by a read that a cluster cannot lead astray.
 
@@ -92,7 +93,7 @@ def verified(
         return judge(question, connection, locking=joined)
     except exceptions.InstanceError as conflict:
         if joined:
-            confirmed = execute.confirmed(question, connection, conflict)
+            confirmed = proof.confirmed(question, connection, conflict)
             # That it fits elsewhere is not how the caller's transaction has
             # it.
             raise (confirmed or retry.Unverified()) from None
@@ -104,7 +105,7 @@ def verified(
 
 
 def judge(
-    question: execute.Update, connection: sa.Connection, *, locking: bool
+    question: update.Update, connection: sa.Connection, *, locking: bool
 ) -> Found:
     """Judge guards by a read, and raise what an update would have raised.
 

@@ -20,6 +20,8 @@ from nova_db_states import retry
 from nova_db_states._update import clusters
 from nova_db_states._update import contexts
 from nova_db_states._update import execute
+from nova_db_states._update import proof
+from nova_db_states._update import update
 from nova_db_states.nova import belief
 from nova_db_states.nova import conflicts
 from nova_db_states.nova import counters
@@ -50,7 +52,7 @@ def _facts(
 
 
 def _confirmed(
-    question: execute.Update, connection: sa.Connection, row: dict[str, Any]
+    question: update.Update, connection: sa.Connection, row: dict[str, Any]
 ) -> dict[str, Any]:
     """Give the states that a refusal rests on, on a cluster too."""
     if not clusters.needs_proof(connection):
@@ -85,16 +87,15 @@ def guarded(db: Any, models: Any, exception: Any) -> Callable[..., Any]:
             connection, models.Instance, instance_uuid, scope
         )
         if row and not guard.admits(guards.state_text(**row)):
-            row = _confirmed(
-                execute.Update(instance_uuid, {}, (guard,), scope),
-                connection,
-                row,
-            )
-            told = _facts(context, instance_uuid, row)
+            question = update.Update(instance_uuid, {}, (guard,), scope)
             if not settings.observes():
+                row = _confirmed(question, connection, row)
+                told = _facts(context, instance_uuid, row)
                 conflicts.report("refused", told)
                 raise conflicts.as_nova(exception, instance_uuid, [guard], row)
-            conflicts.report("observed", told)
+            if not proof.fits_beside(question, connection):
+                told = _facts(context, instance_uuid, row)
+                conflicts.report("observed", told)
         return bare(context, instance_uuid, *rest)
 
     retried = oslo_db_api.wrap_db_retry(

@@ -102,11 +102,12 @@ class Pair:
 
 
 @pytest.fixture
-def pair(
-    cluster_cell: conftest.ClusterCell, cluster_scheme: str
-) -> Iterator[Pair]:
-    """Give two nodes that have the same so far."""
-    made = Pair(cluster_cell, cluster_scheme)
+def pair(cluster_cell: conftest.ClusterCell) -> Iterator[Pair]:
+    """Give two nodes that have the same so far.
+
+    Under the scheme for which oslo.db does nothing.
+    """
+    made = Pair(cluster_cell, "mariadb+pymysql")
     yield made
     made.context.close()
     made.elsewhere.dispose()
@@ -333,3 +334,30 @@ def test_the_happy_path_pays_nothing(pair: Pair) -> None:
             pair.context, pair.instance, expected_task_state="networking"
         )
     assert [sql.split(maxsplit=1)[0] for sql in sent] == ["UPDATE", "SELECT"]
+
+
+def test_what_a_refusal_costs(pair: Pair) -> None:
+    """It is judged again in a session that waits, and only there."""
+
+    def refused() -> list[str]:
+        sent: list[str] = []
+        with (
+            statements.before_each(sent.append),
+            pytest.raises(exceptions.UnexpectedTaskStateError),
+        ):
+            autocommit(pair.context, pair.instance)
+        return sent
+
+    refused()
+    first, *again, last = refused()
+    assert first.startswith("UPDATE instances SET task_state")
+    assert again[:3] == [
+        "SELECT @@SESSION.wsrep_sync_wait",
+        "SET SESSION wsrep_sync_wait = 3",
+        "SELECT 1",
+    ]
+    assert [sql.split(maxsplit=1)[0] for sql in again[3:]] == [
+        "UPDATE",
+        "SELECT",
+    ]
+    assert last == "SET SESSION wsrep_sync_wait = 0"
