@@ -3,8 +3,10 @@
 
 A node accepts a write as soon as the cluster has certified it, and applies
 what other nodes wrote a moment later. Until then a guard is judged by an older
-row, so that a refusal may be wrong (a success may not: certification comes
-first). What is here makes a node catch up before a refusal is believed.
+row, so that a refusal may be wrong. A success may not: certification comes
+first, except where the row had all the new values already. The server then
+writes nothing, and nothing is certified. What is here makes a node catch up
+before either is believed.
 
 Facts: MariaDB documentation, "Galera Cluster System Variables"
 (``wsrep_sync_wait``), and MySQL manual, "Configuring Transaction Consistency
@@ -22,7 +24,14 @@ from nova_db_states import database
 from nova_db_states import retry
 from nova_db_states._update import pools
 
-__all__ = ["beside", "caught_up", "is_node", "is_node_of", "needs_proof"]
+__all__ = [
+    "beside",
+    "caught_up",
+    "changed_nothing",
+    "is_node",
+    "is_node_of",
+    "needs_proof",
+]
 
 _LOOK: Final = (
     "SHOW GLOBAL VARIABLES WHERE Variable_name IN"
@@ -34,6 +43,7 @@ _WAY: Final = "nova_db_states_cluster"
 _CAUGHT_UP: Final = "nova_db_states_caught_up"
 
 _LOCK_WAIT: Final = 1205
+_UNCHANGED: Final = b"Changed: 0 "
 
 # Reads, UPDATE and DELETE; other bits of the variable are left as they are.
 _READS_AND_UPDATES: Final = 3
@@ -66,6 +76,19 @@ _GROUP: Final = _Way(
     ),
     "SELECT 'server_uuid', @@GLOBAL.server_uuid",
 )
+
+
+def changed_nothing(cursor: Any) -> bool:
+    """Say whether an ``UPDATE`` found all that it matched as it would be.
+
+    Row counts are of rows that matched. How many changed is in the text of
+    the answer (MySQL manual, "mysql_info()").
+
+    :param cursor: of the driver, after the statement
+    :returns: false also where the driver does not give that text
+    """
+    answer = getattr(getattr(cursor, "_result", None), "message", None)
+    return isinstance(answer, bytes) and _UNCHANGED in answer
 
 
 def is_node(connection: Any, dialect: sa.Dialect) -> bool:

@@ -34,11 +34,11 @@ class _Attempt:
         self.cell = cell
         self.in_doubt = False
 
-    def run(self, *, settles: bool) -> tuple[int, update_.Returned]:
+    def run(self, *, settles: bool) -> update_.Outcome:
         """Run the update.
 
         :param settles: whether a refusal is to be the last word
-        :returns: number of rows that matched, and what was read back
+        :returns: what has come of it
         :raises InstanceError: what keeps it from matching; only if it settles,
             or on a cluster
         """
@@ -46,16 +46,15 @@ class _Attempt:
             return self._settled()
         single = self.cell.single()
         if single is None or self.update.returning:
-            count, returned, on_node = self._in_transaction()
+            outcome, to_settle = self._in_transaction()
         else:
-            count, returned, on_node = self._sent(single)
-        # The node may only not have the row yet as the update expects it.
-        return self._settled() if on_node else (count, returned)
+            outcome, to_settle = self._sent(single)
+        return self._settled() if to_settle else outcome
 
-    def _sent(self, single: sa.Engine) -> tuple[int, update_.Returned, bool]:
+    def _sent(self, single: sa.Engine) -> tuple[update_.Outcome, bool]:
         with wire.checkout(single) as connection:
             self.in_doubt = True
-            count = wire.send(
+            count, unchanged = wire.send(
                 connection,
                 single.dialect,
                 self.update.shape,
@@ -63,22 +62,21 @@ class _Attempt:
             )
             # The server's answer settles it; what fails later, fails later.
             self.in_doubt = False
-            on_node = not count and clusters.is_node(
+            outcome = update_.Outcome(count, unchanged)
+            return outcome, _may_be_old(outcome) and clusters.is_node(
                 connection, single.dialect
             )
-            return count, None, on_node
 
-    def _in_transaction(self) -> tuple[int, update_.Returned, bool]:
+    def _in_transaction(self) -> tuple[update_.Outcome, bool]:
         with self.cell.engine.connect() as connection:
             with connection.begin() as transaction:
-                count, returned = update_.apply(connection, self.update)
-                if count == 1:
-                    self._commit(transaction)
-                    return count, returned, False
-                transaction.rollback()
-            return count, None, not count and clusters.is_node_of(connection)
+                outcome = update_.apply(connection, self.update)
+                self._end(transaction, outcome)
+            return outcome, _may_be_old(outcome) and clusters.is_node_of(
+                connection
+            )
 
-    def _settled(self) -> tuple[int, update_.Returned]:
+    def _settled(self) -> update_.Outcome:
         """Run it where a refusal is the last word.
 
         The node has caught up with its cluster, and the reason is looked for
@@ -90,20 +88,22 @@ class _Attempt:
             connection.begin() as transaction,
         ):
             with clusters.caught_up(connection):
-                count, returned = update_.apply(connection, self.update)
-                if count == 0:
+                outcome = update_.apply(connection, self.update)
+                if outcome.count == 0:
                     conflict = update_.explain(
                         connection, self.update, locking=True
                     )
                     if conflict is not None:
                         raise conflict
-            if count == 1:
-                self._commit(transaction)
-            else:
-                transaction.rollback()
-            return count, returned
+            self._end(transaction, outcome)
+            return outcome
 
-    def _commit(self, transaction: sa.Transaction) -> None:
+    def _end(
+        self, transaction: sa.Transaction, outcome: update_.Outcome
+    ) -> None:
+        if outcome.count != 1:
+            transaction.rollback()
+            return
         self.in_doubt = True
         transaction.commit()
         self.in_doubt = False
@@ -173,11 +173,13 @@ def independent(
     for _ in policy.attempts():
         attempt = _Attempt(update, cell)
         try:
-            count, returned = attempt.run(settles=settles)
-            if count == 1:
-                return returned
-            if count > 1:
-                raise update_.multiple(update, count, "none was changed")
+            outcome = attempt.run(settles=settles)
+            if outcome.count == 1:
+                return outcome.returned
+            if outcome.count > 1:
+                raise update_.multiple(
+                    update, outcome.count, "none was changed"
+                )
             conflict = attempt.explain()
         except retry.DATABASE_ERRORS as caught:
             verdict = retry.classify(caught)
@@ -197,6 +199,11 @@ def independent(
     raise update_.unexplained(update)
 
 
+def _may_be_old(outcome: update_.Outcome) -> bool:
+    """Say whether no cluster has certified what an update has come to."""
+    return outcome.count == 0 or outcome.unchanged
+
+
 def joined(
     update: update_.Update, connection: sa.Connection
 ) -> update_.Returned:
@@ -210,11 +217,15 @@ def joined(
         cluster also because a refusal could not be verified
     """
     try:
-        count, returned = update_.apply(connection, update)
-        if count == 1:
-            return returned
-        if count > 1:
-            raise update_.multiple(update, count, "roll this transaction back")
+        outcome = update_.apply(connection, update)
+        if outcome.count == 1:
+            if outcome.unchanged:
+                proof.require_fit(update, connection)
+            return outcome.returned
+        if outcome.count > 1:
+            raise update_.multiple(
+                update, outcome.count, "roll this transaction back"
+            )
         conflict = update_.explain(connection, update, locking=True)
         if conflict is not None:
             conflict = proof.confirmed(update, connection, conflict)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Making sure of a refusal while a transaction of somebody's is under way."""
+"""Making sure of a verdict while a transaction of somebody's is under way."""
 
 import sqlalchemy as sa
 
@@ -8,7 +8,7 @@ from nova_db_states import retry
 from nova_db_states._update import clusters
 from nova_db_states._update import update
 
-__all__ = ["confirmed", "fits_beside"]
+__all__ = ["confirmed", "fits_beside", "require_fit"]
 
 
 def confirmed(
@@ -44,6 +44,30 @@ def confirmed(
     if not same_node:
         return None
     return update.explain(connection, question, locking=True)
+
+
+def require_fit(question: update.Update, connection: sa.Connection) -> None:
+    """Make sure of an update that matched and had nothing to change.
+
+    Such a one is in no write set, so that no commit would refuse it.
+
+    :param question: its guards and scope
+    :param connection: in the transaction, which has locked the row
+    :raises InstanceUpdateConflict: the row that the cluster has does not fit
+    :raises Unverified: nothing could be found out
+    :raises DBAPIError: of SQLAlchemy; the transaction must be begun anew
+    """
+    if not clusters.needs_proof(connection):
+        return
+    seen, same_node = _explained_beside(question, connection)
+    if seen is None:
+        return
+    # It may be this transaction that has made the row what fits.
+    if not same_node:
+        raise retry.Unverified
+    own = update.explain(connection, question, locking=True)
+    if own is not None:
+        raise own
 
 
 def fits_beside(question: update.Update, connection: sa.Connection) -> bool:

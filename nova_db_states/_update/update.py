@@ -9,10 +9,12 @@ import sqlalchemy as sa
 
 from nova_db_states import exceptions
 from nova_db_states import guards
+from nova_db_states._update import clusters
 from nova_db_states._update import diagnose
 from nova_db_states._update import statement
 
 __all__ = [
+    "Outcome",
     "Returned",
     "Update",
     "apply",
@@ -96,22 +98,41 @@ def assignments_of(values: Mapping[str, Any]) -> dict[str, Any]:
     return {f"set_{name}": value for name, value in values.items()}
 
 
-def apply(connection: sa.Connection, update: Update) -> tuple[int, Returned]:
+@dataclasses.dataclass(frozen=True, slots=True)
+class Outcome:
+    """What an ``UPDATE`` has come to.
+
+    :ivar count: number of rows that matched
+    :ivar unchanged: whether they had all the new values already
+    :ivar returned: the columns asked for, or ``None``
+    """
+
+    count: int
+    unchanged: bool = False
+    returned: Returned = None
+
+
+def apply(connection: sa.Connection, update: Update) -> Outcome:
     """Send the one ``UPDATE``, and read back what is asked for.
 
     :param connection: in a transaction
     :param update: what to send
-    :returns: number of rows that matched; the columns asked for, or ``None``
+    :returns: what has come of it
     """
     result = connection.execute(
         statement.single(update.shape), update.parameters()
     )
-    if result.rowcount != 1 or not update.returning:
-        return result.rowcount, None
-    return 1, read(
-        connection,
-        statement.written(update.returning),
-        {"key_uuid": update.instance_uuid},
+    if result.rowcount != 1:
+        return Outcome(result.rowcount)
+    returned = None
+    if update.returning:
+        returned = read(
+            connection,
+            statement.written(update.returning),
+            {"key_uuid": update.instance_uuid},
+        )
+    return Outcome(
+        1, clusters.changed_nothing(result.context.cursor), returned
     )
 
 

@@ -51,15 +51,15 @@ def success_before_commit() -> None:
         connection = attempt.cell.engine.connect()
         transaction = connection.begin()
         try:
-            count, returned = update_.apply(connection, attempt.update)
+            outcome = update_.apply(connection, attempt.update)
         except BaseException:
             connection.close()
             raise
-        if count != 1:
+        if outcome.count != 1:
             connection.close()
             return right(attempt, **settings)
         later.submit(commit, connection, transaction)
-        return count, returned
+        return outcome
 
     _replace(execute._Attempt, "run", run)
 

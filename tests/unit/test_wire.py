@@ -38,8 +38,8 @@ def sent(dialect: object, *task_states: str) -> Recorder:
         statement.Scope(),
     )
     recorder = Recorder()
-    count = wire.send(recorder, dialect, update.shape, update.parameters())
-    assert count == 1
+    outcome = wire.send(recorder, dialect, update.shape, update.parameters())
+    assert outcome == (1, False)
     return recorder
 
 

@@ -320,6 +320,46 @@ def token_in_transaction(
         autocommit_token(context, instance, before, token)
 
 
+@pytest.mark.parametrize(
+    ("values", "returning", "joined"),
+    [
+        ({}, (), False),
+        ({"vm_state": "building"}, ("host",), False),
+        ({"vm_state": "building"}, (), True),
+    ],
+)
+def test_what_has_nothing_to_write(
+    pair: Pair,
+    values: dict[str, str],
+    returning: tuple[str, ...],
+    joined: bool,  # noqa: FBT001 - a parameter of the test
+) -> None:
+    """No commit refuses an update without changes: its guard is verified."""
+
+    def ask(context: api.CellContext, instance: str) -> None:
+        with context.begin() if joined else contextlib.nullcontext():
+            api.instance_update(
+                context,
+                instance,
+                values,
+                expected_task_state="scheduling",
+                returning=returning,
+                touch=False,
+            )
+
+    ask(pair.context, pair.instance)
+    with pair.behind("deleting"):
+        thread, came = running(ask, pair)
+        thread.join(_UNANSWERED_S)
+        assert not came, "it did not wait for the node to catch up"
+    thread.join(_LONG_S)
+    expected: type[Exception] = exceptions.UnexpectedDeletingTaskStateError
+    if joined:
+        # The node has rolled back what had locked the old row.
+        expected = db_exc.DBDeadlock
+    assert isinstance(came[0], expected)
+
+
 def test_the_happy_path_pays_nothing(pair: Pair) -> None:
     """What is applied is one statement, as on a server that stands alone."""
     sent: list[str] = []
@@ -350,7 +390,7 @@ def test_what_a_refusal_costs(pair: Pair) -> None:
 
     refused()
     first, *again, last = refused()
-    assert first.startswith("UPDATE instances SET task_state")
+    assert first.startswith("UPDATE instances SET ")
     assert again[:3] == [
         "SELECT @@SESSION.wsrep_sync_wait",
         "SET SESSION wsrep_sync_wait = 3",
