@@ -149,25 +149,42 @@ def caught_up(connection: sa.Connection) -> Iterator[None]:
         yield
         return
     info = connection.connection.info
-    name = way.variable
     before = connection.exec_driver_sql(
-        f"SELECT @@SESSION.{name}"
+        f"SELECT @@SESSION.{way.variable}"
     ).scalar_one()
-    restored = before if isinstance(before, int) else f"'{before}'"
     try:
-        connection.exec_driver_sql(
-            f"SET SESSION {name} = {way.waiting(before)}"
-        )
+        _set(connection, way, way.waiting(before))
         _wait(connection)
         info[_CAUGHT_UP] = True
         yield
+    except BaseException:
+        # What went wrong first is what has to be told.
+        with contextlib.suppress(*retry.DATABASE_ERRORS):
+            _restore(connection, way, before)
+        raise
+    else:
+        # An error here may be that of the transaction (1213): the server
+        # tells it once, and a COMMIT after that would commit nothing.
+        _restore(connection, way, before)
     finally:
         info.pop(_CAUGHT_UP, None)
-        try:
-            connection.exec_driver_sql(f"SET SESSION {name} = {restored}")
-        except retry.DATABASE_ERRORS:
-            # Whoever got it next would wait each time.
-            connection.invalidate()
+
+
+def _set(connection: sa.Connection, way: _Way, value: str) -> None:
+    connection.exec_driver_sql(f"SET SESSION {way.variable} = {value}")
+
+
+def _restore(connection: sa.Connection, way: _Way, before: Any) -> None:
+    try:
+        _set(
+            connection,
+            way,
+            str(before) if isinstance(before, int) else f"'{before}'",
+        )
+    except retry.DATABASE_ERRORS:
+        # Whoever got it next would wait each time.
+        connection.invalidate()
+        raise
 
 
 def _of(connection: sa.Connection) -> _Way | None:

@@ -22,6 +22,7 @@ import uuid
 import testresources
 
 from tests.resources import galera_node
+from tests.resources import galera_process
 from tests.resources import servers
 
 Node = galera_node.Node
@@ -157,6 +158,13 @@ class Cluster(servers.Server):
         self.restart()
         self.wait_synced()
 
+    def drop_databases(self) -> None:
+        """Drop every database that was made here, or on one of the nodes."""
+        for server in (self, *self.nodes):
+            for database in list(server.created):
+                self.drop_database(database)
+            server.created.clear()
+
     def wait_synced(self) -> None:
         """Wait until all that run are in one cluster and have all writes.
 
@@ -187,7 +195,7 @@ class Cluster(servers.Server):
         return False
 
     def _start(self) -> None:
-        ports = [galera_node.Ports.choose() for _ in self.nodes]
+        ports = [galera_process.Ports.choose() for _ in self.nodes]
         group = ",".join(f"127.0.0.1:{each.group}" for each in ports)
         shared = {
             # A node that gets a wrong address is turned away.
@@ -219,6 +227,8 @@ class Cluster(servers.Server):
     def _remove(self) -> None:
         for node in self.nodes:
             node.stop()
+            node.created.clear()
+        self.created.clear()
 
     def _first(self) -> Node:
         for node in self.running:
@@ -246,9 +256,7 @@ class ClusterManager(testresources.TestResourceManager):
         del dependency_resources
         try:
             resource.mend()
-            for server in (resource, *resource.nodes):
-                for database in list(server.created):
-                    resource.drop_database(database)
+            resource.drop_databases()
         except BaseException:
             # The next test is not to blame.
             resource.stop()

@@ -25,7 +25,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from typing import Final, Self, TypeAlias
+from typing import ClassVar, Final, Self, TypeAlias
 
 import pymysql
 import testresources
@@ -37,7 +37,6 @@ Connection: TypeAlias = servers.Connection
 Server: TypeAlias = servers.Server
 
 _START_ATTEMPTS: Final = 3
-_START_TIMEOUT_S: Final = 60
 _STOP_TIMEOUT_S: Final = 30
 _PR_SET_PDEATHSIG: Final = 1
 _LIBC: Final = ctypes.CDLL(None, use_errno=True)
@@ -65,6 +64,8 @@ class MariaDBServer(Server):
     The server dies with the thread that started it, even if that is killed:
     start it from the main thread.
     """
+
+    start_timeout_s: ClassVar = 60
 
     def __init__(self, **options: str) -> None:
         super().__init__()
@@ -250,7 +251,7 @@ class MariaDBServer(Server):
         )
 
     def _wait_until_it_answers(self) -> None:
-        deadline = time.monotonic() + _START_TIMEOUT_S
+        deadline = time.monotonic() + self.start_timeout_s
         while time.monotonic() < deadline:
             if self._process is None or self._process.poll() is not None:
                 self._process = None
@@ -266,7 +267,7 @@ class MariaDBServer(Server):
             time.sleep(0.05)
         self.kill()
         raise servers.ServerUnavailable(
-            f"mariadbd did not answer in {_START_TIMEOUT_S} s:\n"
+            f"mariadbd did not answer in {self.start_timeout_s} s:\n"
             f"{self._log_end()}"
         )
 

@@ -17,7 +17,6 @@ from nova_db_states import api
 from nova_db_states import migrations
 from nova_db_states import retry
 from tests.functional.cluster import conftest
-from tests.resources import builds
 from tests.resources import galera
 from tests.resources import galera_node
 from tests.resources import rows
@@ -38,54 +37,32 @@ _FILL: Final = (
     f" FROM seq_1_to_{MANY}"
 )
 
-_RSU: Final = "SET SESSION wsrep_OSU_method = 'RSU'"
+# Not among those that are dropped after each test: it takes a while to make.
+_DATABASE: Final = "nds_live"
 
 
-@contextlib.contextmanager
-def filled(
+def without_index(
     cluster: galera.Cluster, made: schema.MariaDBSchema
-) -> Iterator[str]:
-    """Make a database with many instances on every node; yields its name."""
-    database = cluster.create_cell({"instances": made.statements["instances"]})
-    with engine(cluster.url(database)).begin() as connection:
-        connection.exec_driver_sql(_FILL)
-    cluster.wait_synced()
-    yield database
-    cluster.mend()
-    cluster.drop_database(database)
+) -> conftest.ClusterCell:
+    """Give a cell with many instances and without our index on any node.
 
-
-@contextlib.contextmanager
-def untouched(
-    cluster: galera.Cluster, database: str
-) -> Iterator[conftest.ClusterCell]:
-    """Give that database to one test, and take away what it put there."""
-    yield conftest.ClusterCell(cluster, database)
-    cluster.mend()
-    cluster.disconnect(database)
-    for node in cluster.nodes:
-        # Each by itself: a test may leave it on one and not on another.
-        _quiet(node, database)
-        with engine(node.url(database)).connect() as connection:
-            connection.exec_driver_sql(_RSU)
+    It is made once, and lasts as long as the cluster.
+    """
+    cell = conftest.ClusterCell(cluster, _DATABASE)
+    if not cluster.execute("SHOW DATABASES LIKE %s", _DATABASE):
+        cluster.execute(f"CREATE DATABASE {_DATABASE} CHARACTER SET utf8mb3")
+        with engine(cell.url(0)).connect() as connection:
+            connection.exec_driver_sql(made.statements["instances"])
+            connection.exec_driver_sql(_FILL)
+    for url in cell.urls():
+        # Each by itself: a test may have left it on one and not on another.
+        with engine(url).connect() as connection:
+            connection.exec_driver_sql("SET SESSION wsrep_OSU_method = 'RSU'")
             connection.exec_driver_sql(
                 f"ALTER TABLE instances DROP INDEX IF EXISTS {INDEX}"
             )
     cluster.wait_synced()
-
-
-def _quiet(node: galera.Node, database: str) -> None:
-    # What a killed client has begun goes on without it.
-    galera_node.wait_for(
-        lambda: (
-            not node.execute(
-                "SELECT 1 FROM information_schema.processlist WHERE db = %s"
-                " AND info LIKE 'ALTER TABLE%%'",
-                database,
-            )
-        ),
-        f"{node.name} without a change of the schema",
-    )
+    return cell
 
 
 def engine(url: str | sa.URL) -> sa.Engine:
@@ -121,11 +98,6 @@ def check_tables(cell: conftest.ClusterCell) -> None:
             found = connection.exec_driver_sql("CHECKSUM TABLE instances")
             sums.append(found.one()[1])
     assert len(set(sums)) == 1, sums
-
-
-def wait_for_build(node: galera.Node, state: str = "altering table") -> None:
-    """Wait until a node is in the middle of it."""
-    builds.wait_for_build(node, state)
 
 
 @contextlib.contextmanager

@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from nova_db_states import api
 from nova_db_states import exceptions
 from nova_db_states import retry
+from nova_db_states import tables
 from tests.functional import test_races
 from tests.functional.cluster import conftest
 from tests.resources import rows
@@ -216,6 +217,37 @@ def in_transaction(context: api.CellContext, instance: str) -> None:
     """Claim in a transaction of the caller's, once."""
     with context.begin():
         autocommit(context, instance)
+
+
+def test_rolled_back_by_the_cluster_at_the_last_moment(pair: Pair) -> None:
+    """What another node overtook after the row had matched is run again."""
+    writes = iter(
+        [
+            ("UPDATE instances SET updated_at", {"task_state": "spawning"}),
+            ("SELECT 1", {"task_state": "scheduling"}),
+            ("SET SESSION wsrep_sync_wait = 0", {"progress": 77}),
+        ]
+    )
+    waited_for, values = next(writes)
+
+    def elsewhere(sql: str) -> None:
+        nonlocal waited_for, values
+        if values and sql.startswith(waited_for):
+            with pair.elsewhere.begin() as connection:
+                connection.execute(sa.update(tables.instances).values(values))
+            pair.node.catch_up()
+            waited_for, values = next(writes, ("", {}))
+
+    with statements.before_each(elsewhere):
+        api.instance_update(
+            pair.context,
+            pair.instance,
+            {"task_state": "networking"},
+            expected_task_state="scheduling",
+        )
+    assert not values, "the moment did not come"
+    row = rows.read_instance(pair.here, pair.instance)
+    assert (row["task_state"], row["progress"]) == ("networking", 77)
 
 
 def test_what_the_transaction_itself_wrote(pair: Pair) -> None:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Changes of a cluster that are cut short, and the same command again."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 import concurrent.futures
 import contextlib
 import dataclasses
@@ -30,22 +30,11 @@ ONCE = dataclasses.replace(migrations.PATIENT, max_attempts=1)
 _WAITING = "Waiting for table metadata lock"
 
 
-@pytest.fixture(scope="module")
-def filled(hold: shared.Hold) -> Iterator[str]:
-    """Make a database with many instances; tests leave it without index."""
-    with live_cells.filled(
-        hold(galera.CLUSTER), hold(schema.nova_mariadb(schema.NEWEST))
-    ) as database:
-        yield database
-
-
 @pytest.fixture
-def cell(
-    cluster: galera.Cluster, filled: str
-) -> Iterator[conftest.ClusterCell]:
-    """Give that database on all nodes."""
-    with live_cells.untouched(cluster, filled) as made:
-        yield made
+def cell(cluster: galera.Cluster, hold: shared.Hold) -> conftest.ClusterCell:
+    """Give a cell with many instances, to be changed."""
+    made = hold(schema.nova_mariadb(schema.NEWEST))
+    return live_cells.without_index(cluster, made)
 
 
 def _start(url: str) -> subprocess.Popen[str]:
@@ -230,4 +219,23 @@ def test_a_backup_that_begins_meanwhile(cell: conftest.ClusterCell) -> None:
         step = live_cells.upgrade(cell.url(0), policy=quick, progress=lock)
     assert step.action == "created"
     assert doings[:3] == ["building", "blocked", "building"]
+    _check(cell)
+
+
+def test_a_cluster_lost_before_it_began(cell: conftest.ClusterCell) -> None:
+    """A node that cannot pass the change on has not made it either."""
+    first = cell.cluster.nodes[0]
+    doings: list[str] = []
+
+    def cut_off(event: migrations.Event) -> None:
+        doings.append(event.doing)
+        if doings == ["building"]:
+            first.isolate(wait=False)
+        elif event.doing == "blocked":
+            first.rejoin()
+
+    step = live_cells.upgrade(
+        cell.url(0), policy=retry.Policy(max_attempts=5), progress=cut_off
+    )
+    assert (step.action, step.attempts > 1) == ("created", True)
     _check(cell)

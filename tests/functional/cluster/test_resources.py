@@ -21,7 +21,7 @@ import sqlalchemy as sa
 from tests.functional.cluster import conftest
 from tests.resources import contention
 from tests.resources import galera
-from tests.resources import galera_node
+from tests.resources import galera_process
 from tests.resources import rows
 from tests.resources import servers
 
@@ -337,9 +337,9 @@ def test_a_missing_library_is_an_error_with_a_remedy(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Without Galera the run fails and says what to install."""
-    monkeypatch.setattr(galera_node, "_PROVIDERS", ("/nowhere/galera.so",))
+    monkeypatch.setattr(galera_process, "_PROVIDERS", ("/nowhere/galera.so",))
     with pytest.raises(servers.ServerUnavailable, match="galera-4"):
-        galera_node.provider_library()
+        galera_process.provider_library()
 
 
 def test_what_cannot_start_says_why() -> None:
