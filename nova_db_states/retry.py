@@ -35,7 +35,9 @@ DATABASE_ERRORS: Final = (
     db_exc.DBError,
     sa_exc.DBAPIError,
     sa_exc.TimeoutError,  # every connection of the pool is in use
-    sa_exc.PendingRollbackError,  # the transaction was lost before this call
+    # The transaction was lost before this call (PendingRollbackError), or two
+    # connections in a row died while a pool handed them out.
+    sa_exc.InvalidRequestError,
 )
 """What a statement can raise because of the database."""
 
@@ -49,18 +51,26 @@ class Verdict(enum.Enum):
 
 
 class NodeBehind(db_exc.DBConnectionError):  # type: ignore[misc] # untyped
-    """A node of a cluster did not catch up with the others in time.
+    """A node of a cluster could not be made to catch up with the others.
 
     An update matched no row there, and whether it would on the others is not
     known. Nothing was written.
+
+    :ivar waited_s: how long the server tried, in seconds; hardly any time
+        where the node is about to leave its cluster or has just come
     """
+
+    def __init__(self, waited_s: float = 0.0) -> None:
+        super().__init__()
+        self.waited_s = waited_s
 
     def __str__(self) -> str:
         return (
-            "The node did not apply in time what others of its cluster have "
-            "committed (repl.causal_read_timeout), so that a refusal could "
-            "not be verified. Nothing was written. Look at the node "
-            "(SHOW STATUS LIKE 'wsrep_local_recv_queue'), or use another."
+            f"The node did not come to apply what others of its cluster have "
+            f"committed (it tried for {self.waited_s:.1f} s; "
+            f"repl.causal_read_timeout), so that a refusal could not be "
+            f"verified. Nothing was written. Look at the node (SHOW STATUS "
+            f"LIKE 'wsrep_local_state_comment'), or use another."
         )
 
 
@@ -77,6 +87,9 @@ class Unverified(db_exc.DBDeadlock):  # type: ignore[misc] # untyped
             "from here. Leave the transaction and begin it anew."
         )
 
+
+# What took longer to be found out is not worth a second time.
+_SOON_S: Final = 2.0
 
 # Error numbers: MySQL manual, "Server Error Message Reference" and "Client
 # Error Message Reference"; MariaDB adds 1927.
@@ -223,11 +236,13 @@ def classify(error: BaseException) -> Verdict:
     :param error: an exception of oslo.db, SQLAlchemy or a driver
     :returns: the verdict; ``FAIL`` for anything that is not known
     """
+    if _never_connected(error):
+        return Verdict.RETRY
     if not isinstance(error, (db_exc.DBError, sa_exc.DBAPIError)):
         return Verdict.FAIL
     if isinstance(error, NodeBehind):
-        # It was waited for long enough.
-        return Verdict.FAIL
+        soon = error.waited_s < _SOON_S
+        return Verdict.RETRY if soon else Verdict.FAIL
     code = error_code(error)
     if isinstance(code, str):
         return Verdict.RETRY if code.startswith(_SQLITE_BUSY) else Verdict.FAIL
@@ -245,9 +260,10 @@ def says_elsewhere(error: BaseException) -> bool:
     open lead to this one.
 
     :param error: an exception of oslo.db, SQLAlchemy or a driver
-    :returns: true for a node without its cluster, and a read-only server
+    :returns: true for a node without its cluster or behind it, and for a
+        read-only server
     """
-    return error_code(error) in _ELSEWHERE
+    return isinstance(error, NodeBehind) or error_code(error) in _ELSEWHERE
 
 
 def as_oslo(error: Exception) -> Exception:
@@ -263,7 +279,8 @@ def as_oslo(error: Exception) -> Exception:
         already, or has nothing to do with a database
     """
     kind: type[Exception]
-    if isinstance(error, (sa_exc.TimeoutError, sa_exc.PendingRollbackError)):
+    lost = (sa_exc.TimeoutError, sa_exc.PendingRollbackError)
+    if isinstance(error, lost) or _never_connected(error):
         kind = db_exc.DBConnectionError
     elif not isinstance(error, sa_exc.DBAPIError):
         return error
@@ -280,6 +297,16 @@ def as_oslo(error: Exception) -> Exception:
         # oslo.db's filters leave what they do not know as it was raised.
         kind = db_exc.DBError
     return kind(error)
+
+
+def _never_connected(error: BaseException) -> bool:
+    """Say whether a pool gave up looking for a connection that works.
+
+    SQLAlchemy tries two, and has no class of its own for that.
+    """
+    return type(error) is sa_exc.InvalidRequestError and str(error).startswith(
+        "This connection is closed"
+    )
 
 
 def _is_disconnect(error: BaseException) -> bool:

@@ -16,6 +16,7 @@ Guarantees" (``group_replication_consistency``).
 from collections.abc import Callable, Iterator
 import contextlib
 import dataclasses
+import time
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -204,14 +205,15 @@ def _wait(connection: sa.Connection) -> None:
     """Wait by a statement that takes no lock.
 
     The server answers with the error of a lock wait when a node does not
-    catch up (``repl.causal_read_timeout`` of Galera). Here it can be nothing
-    else.
+    catch up (``repl.causal_read_timeout`` of Galera), and at once when it is
+    about to leave the cluster. Here it can be nothing else.
     """
+    began = time.monotonic()
     try:
         connection.exec_driver_sql("SELECT 1")
     except retry.DATABASE_ERRORS as error:
         if retry.error_code(error) == _LOCK_WAIT:
-            raise retry.NodeBehind from error
+            raise retry.NodeBehind(time.monotonic() - began) from error
         raise
 
 

@@ -235,11 +235,19 @@ class Proxy:
         self._links.add(link)
         try:
             await link.run()
+        except asyncio.CancelledError:
+            # Python 3.11 logs it as an error when a handler was cancelled.
+            pass
         finally:
             self._links.discard(link)
 
     async def _refuse(self, fault: Fault) -> None:
         if self._server is not None:
+            # What has been accepted must not find the server closed while it
+            # is made a connection: asyncio would leave the socket open.
+            for listening in self._server.sockets:
+                self._loop.remove_reader(listening.fileno())
+            await asyncio.sleep(0.01)
             self._server.close()
             self._server = None
         for link in list(self._links):
