@@ -205,18 +205,19 @@ def test_node_by_node(
         shell.main(["db", verb, "--db", cell.url(0)])
         commands = _commands(capsys.readouterr().err)
         assert len(commands) == 3
-        for number, command in enumerate(commands):
+        now = [before] * 3
+        for command in commands:
+            [number] = [n for n in range(3) if cell.url(n) in command]
             others = [other for other in range(3) if other != number]
             with contextlib.ExitStack() as load:
                 if after == "present":
                     load.enter_context(live_cells.written(cell, others))
                 assert _run_printed(command, capsys) == [after]
                 cell.cluster.nodes[number].wait_synced()
-            done = number + 1
-            assert live_cells.states(cell) == [after] * done + [before] * (
-                3 - done
-            )
+            now[number] = after
+            assert live_cells.states(cell) == now
             _sweep_through_all(cell)
+        assert now == [after] * 3
         live_cells.check_tables(cell)
 
 
