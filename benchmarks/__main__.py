@@ -7,16 +7,21 @@ every figure holds, 1 if one does not, 2 if nothing could be measured.
 
 import argparse
 from collections.abc import Callable, Sequence
+import dataclasses
 import sys
 import time
 from typing import Final
 
 from benchmarks import cell as cell_
+from benchmarks import crews
 from benchmarks import figure
+from benchmarks import memory
 from benchmarks import nova_saves
+from benchmarks import race
 from benchmarks import report
 from benchmarks import single
 from benchmarks import streaming
+from benchmarks import stuck
 from benchmarks import sweeps
 from benchmarks import upgrade
 from tests.resources import schema
@@ -29,31 +34,53 @@ NAMES: Final = (
     "flat",
     "sweep",
     "stream",
+    "threads",
+    "processes",
+    "race",
+    "memory",
+    "shapes",
+    "stuck",
     *nova_saves.NAMES,
 )
 
 _ROWS: Final = 1_000_000
+_UPDATES: Final = 1_000_000
+
+_Measure = Callable[[], Sequence[figure.Figure]]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Sizes:
+    """How much of everything.
+
+    :ivar rows: of the largest cell
+    :ivar held_open_s: how long ``upgrade`` has a transaction open
+    :ivar updates: how many ``memory`` makes
+    """
+
+    rows: int = _ROWS
+    held_open_s: float = 60.0
+    updates: int = _UPDATES
 
 
 def run(
     template: schema.MariaDBSchema,
     names: Sequence[str],
-    rows: int,
-    held_open_s: float,
+    sizes: Sizes,
     say: Callable[[str], None],
 ) -> list[figure.Figure]:
     """Measure on cells of this size and, for ``flat``, of smaller ones.
 
     :param template: the schema, on the server to use
     :param names: which of :data:`NAMES`
-    :param rows: of the largest cell
-    :param held_open_s: how long ``upgrade`` has a transaction open
+    :param sizes: how much of everything
     :param say: is told what is under way
     :returns: the figures, in the order of :data:`NAMES`
     """
-    sizes = [rows // 100, rows // 10, rows] if "flat" in names else [rows]
+    rows = sizes.rows
+    several = [rows // 100, rows // 10, rows] if "flat" in names else [rows]
     cells = []
-    for size in sizes:
+    for size in several:
         say(f"filling a cell with {size:,} instances")
         cells.append(cell_.load(template, size))
     largest = cells[-1]
@@ -62,18 +89,10 @@ def run(
     figures: list[figure.Figure] = []
     if "upgrade" in names:
         say("upgrade under load")
-        figures += upgrade.under_load(largest, held_open_s=held_open_s)
+        figures += upgrade.under_load(largest, held_open_s=sizes.held_open_s)
     for cell in cells:
         upgrade.quietly(cell)
-    benchmarks: dict[str, Callable[[], Sequence[figure.Figure]]] = {
-        "hold": lambda: single.against_raw_and_nova(largest),
-        "durable": lambda: single.durable(largest),
-        "refuse": lambda: single.refused(largest),
-        "flat": lambda: single.flat(cells),
-        "sweep": lambda: sweeps.locks(largest),
-        "stream": lambda: streaming.stream(largest),
-    }
-    for name, measure in benchmarks.items():
+    for name, measure in _measures(cells, sizes, say).items():
         if name in names:
             say(name)
             figures += measure()
@@ -81,6 +100,26 @@ def run(
     if through_nova:
         figures += nova_saves.measure(largest, through_nova, say)
     return figures
+
+
+def _measures(
+    cells: Sequence[cell_.Cell], sizes: Sizes, say: Callable[[str], None]
+) -> dict[str, _Measure]:
+    largest = cells[-1]
+    return {
+        "hold": lambda: single.against_raw_and_nova(largest),
+        "durable": lambda: single.durable(largest),
+        "refuse": lambda: single.refused(largest),
+        "flat": lambda: single.flat(cells),
+        "sweep": lambda: sweeps.locks(largest),
+        "stream": lambda: streaming.stream(largest),
+        "threads": lambda: crews.threads(largest),
+        "processes": lambda: crews.processes(largest),
+        "race": lambda: race.one_winner(largest),
+        "memory": lambda: memory.flat(largest, say, updates=sizes.updates),
+        "shapes": lambda: memory.shapes(largest, say),
+        "stuck": lambda: stuck.beside_updates(largest, say),
+    }
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -108,6 +147,12 @@ def _parser() -> argparse.ArgumentParser:
         " (default: %(default)s)",
     )
     parser.add_argument(
+        "--updates",
+        type=int,
+        default=_UPDATES,
+        help="updates that memory makes (default: %(default)s)",
+    )
+    parser.add_argument(
         "--json", action="store_true", help="print JSON instead of tables"
     )
     return parser
@@ -117,6 +162,8 @@ def main() -> int:
     """Run from the command line."""
     parser = _parser()
     options = parser.parse_args()
+    if options.updates < 1_000:
+        parser.error("--updates: at least 1000, for a slope")
     if options.rows < 10_000:
         parser.error("--rows: at least 10000, for cells of a hundredth of it")
     began = time.monotonic()
@@ -133,8 +180,7 @@ def main() -> int:
         figures = run(
             template,
             options.only or NAMES,
-            options.rows,
-            options.held_open,
+            Sizes(options.rows, options.held_open, options.updates),
             say,
         )
     say("done")

@@ -6,9 +6,9 @@ network, so that what certification costs here is its own work only.
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from concurrent import futures
 import contextlib
 import itertools
-import threading
 import time
 from typing import Final
 
@@ -47,7 +47,7 @@ _GUARDED: Final = (
 )
 
 
-class _Worker(threading.Thread):
+class _Worker:
     """Writes on one node and updates on another, an instance of its own.
 
     :ivar updates: how many it has made
@@ -63,7 +63,6 @@ class _Worker(threading.Thread):
         instance: str,
         updates: int,
     ) -> None:
-        super().__init__()
         self._contexts = contexts
         self._nodes = nodes
         self._instance = instance
@@ -93,23 +92,23 @@ class _Worker(threading.Thread):
     def _send_plain(self, state: str, here: int, there: int) -> None:
         self._write(here, state)
         self.plain += 1
-        with self._nodes[there].cursor() as cursor:
-            matched = cursor.execute(
-                _GUARDED, (-self.plain, self._instance, state)
-            )
-        self.missed += not matched
+        values = (-self.plain, self._instance, state)
+        self.missed += not self._send(there, _GUARDED, values)
 
     def _write(self, node: int, state: str) -> None:
-        """Write as somebody who tries again after a deadlock."""
+        self._send(node, _WRITE, (state, self._instance))
+
+    def _send(
+        self, node: int, statement: str, values: tuple[object, ...]
+    ) -> int:
+        """Send a statement, again after a deadlock; give the rows matched."""
         for _ in range(_MOST_DEADLOCKS):
             try:
                 with self._nodes[node].cursor() as cursor:
-                    cursor.execute(_WRITE, (state, self._instance))
+                    return cursor.execute(statement, values)
             except pymysql.err.OperationalError as error:
                 if error.args[0] != _DEADLOCK:
                     raise
-            else:
-                return
         raise RuntimeError(f"{_MOST_DEADLOCKS} deadlocks one after another")
 
 
@@ -153,10 +152,9 @@ def _false_conflicts(
         ]
         cluster.wait_synced()
         began = time.monotonic()
-        for worker in workers:
-            worker.start()
-        for worker in workers:
-            worker.join()
+        with futures.ThreadPoolExecutor(_THREADS) as pool:
+            for done in [pool.submit(worker.run) for worker in workers]:
+                done.result()
         elapsed_s = time.monotonic() - began
     made = sum(worker.updates for worker in workers)
     plain = sum(worker.plain for worker in workers)
