@@ -79,6 +79,8 @@ class Rivals:
             for thread in range(self._threads):
                 pool.submit(self._play, thread, numbers)
             for number in numbers:
+                # So that it can be won, whoever erred before.
+                bystander.set_task(self._server, _states(number)[0])
                 self._gate.wait()
                 began = time.perf_counter()
                 self._gate.wait()
@@ -87,7 +89,6 @@ class Rivals:
                 answer.winners.append(outcomes.count(_WON))
                 errors.update(outcomes)
                 strangers += self._is_strange(number, outcomes, bystander)
-                self._settle(number, bystander)
         named = [
             error
             for error, _ in errors.most_common()
@@ -128,10 +129,6 @@ class Rivals:
         return (
             task_state != _states(number)[1] or outcomes[progress or 0] != _WON
         )
-
-    def _settle(self, number: int, bystander: through_nova.Rival) -> None:
-        """Make sure that the next round can be won, whoever erred in this."""
-        bystander.set_task(self._server, _states(number)[1])
 
 
 def _states(number: int) -> tuple[str | None, str | None]:
