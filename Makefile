@@ -41,7 +41,7 @@ torture: $(VENV)/dev.stamp ## Let nodes of a cluster die under 100,000 claims, a
 	$(BIN)/python -m tests.torture $(ARGS)
 
 bench: $(VENV)/dev.stamp ## Measure against raw PyMySQL and Nova on MariaDB
-	tools/system_packages.sh mariadbd
+	tools/system_packages.sh mariadbd galera
 	$(BIN)/python tools/nova_venvs.py 34.0.0
 	$(BIN)/python -m benchmarks $(ARGS)
 

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Measure the promised figures and print them.
 
-All of them come from one run on one private MariaDB server. Exit code 0 if
-every figure holds, 1 if one does not, 2 if nothing could be measured.
+All of them come from one run on one private MariaDB server, but for
+``cluster``, which has three nodes of its own. Exit code 0 if every figure
+holds, 1 if one does not, 2 if nothing could be measured.
 """
 
 import argparse
@@ -16,6 +17,7 @@ from benchmarks import cell as cell_
 from benchmarks import crews
 from benchmarks import figure
 from benchmarks import memory
+from benchmarks import nodes
 from benchmarks import nova_saves
 from benchmarks import race
 from benchmarks import report
@@ -25,6 +27,8 @@ from benchmarks import stuck
 from benchmarks import sweeps
 from benchmarks import upgrade
 from tests.resources import schema
+
+_CLUSTER: Final = "cluster"
 
 NAMES: Final = (
     "upgrade",
@@ -41,10 +45,12 @@ NAMES: Final = (
     "shapes",
     "stuck",
     *nova_saves.NAMES,
+    _CLUSTER,
 )
 
 _ROWS: Final = 1_000_000
 _UPDATES: Final = 1_000_000
+_CLUSTER_UPDATES: Final = 100_000
 
 _Measure = Callable[[], Sequence[figure.Figure]]
 
@@ -56,11 +62,13 @@ class Sizes:
     :ivar rows: of the largest cell
     :ivar held_open_s: how long ``upgrade`` has a transaction open
     :ivar updates: how many ``memory`` makes
+    :ivar cluster_updates: how many ``cluster`` makes
     """
 
     rows: int = _ROWS
     held_open_s: float = 60.0
     updates: int = _UPDATES
+    cluster_updates: int = _CLUSTER_UPDATES
 
 
 def run(
@@ -77,6 +85,22 @@ def run(
     :param say: is told what is under way
     :returns: the figures, in the order of :data:`NAMES`
     """
+    figures: list[figure.Figure] = []
+    if set(names) - {_CLUSTER}:
+        figures += _on_one_server(template, names, sizes, say)
+    if _CLUSTER in names:
+        figures += nodes.against_stale_rows(
+            template.statements, sizes.cluster_updates, say
+        )
+    return figures
+
+
+def _on_one_server(
+    template: schema.MariaDBSchema,
+    names: Sequence[str],
+    sizes: Sizes,
+    say: Callable[[str], None],
+) -> list[figure.Figure]:
     rows = sizes.rows
     several = [rows // 100, rows // 10, rows] if "flat" in names else [rows]
     cells = []
@@ -153,6 +177,12 @@ def _parser() -> argparse.ArgumentParser:
         help="updates that memory makes (default: %(default)s)",
     )
     parser.add_argument(
+        "--cluster-updates",
+        type=int,
+        default=_CLUSTER_UPDATES,
+        help="updates that cluster makes (default: %(default)s)",
+    )
+    parser.add_argument(
         "--json", action="store_true", help="print JSON instead of tables"
     )
     return parser
@@ -164,6 +194,8 @@ def main() -> int:
     options = parser.parse_args()
     if options.updates < 1_000:
         parser.error("--updates: at least 1000, for a slope")
+    if options.cluster_updates < 1_000:
+        parser.error("--cluster-updates: at least 1000, of eight threads")
     if options.rows < 10_000:
         parser.error("--rows: at least 10000, for cells of a hundredth of it")
     began = time.monotonic()
@@ -180,7 +212,12 @@ def main() -> int:
         figures = run(
             template,
             options.only or NAMES,
-            Sizes(options.rows, options.held_open, options.updates),
+            Sizes(
+                options.rows,
+                options.held_open,
+                options.updates,
+                options.cluster_updates,
+            ),
             say,
         )
     say("done")

@@ -24,7 +24,7 @@ from tests.resources import rows
 from tests.resources import servers
 from tests.resources import statements
 
-__all__ = ["against_stale_rows"]
+__all__ = ["against_stale_rows", "measure"]
 
 _THREADS: Final = 8
 _PLAIN_EVERY: Final = 10
@@ -123,13 +123,29 @@ def against_stale_rows(
     :returns: the figures
     """
     with galera.Cluster() as cluster:
-        database = cluster.create_cell({"instances": template["instances"]})
-        urls = cluster.urls(database)
-        say(f"{updates:,} updates after a write on another node")
-        yielded = [_false_conflicts(cluster, urls, updates)]
-        say("one update, on a node")
-        yielded += _price(cluster, urls[1])
-        return yielded
+        return measure(cluster, template, updates, say)
+
+
+def measure(
+    cluster: galera.Cluster,
+    template: Mapping[str, str],
+    updates: int,
+    say: Callable[[str], None],
+) -> list[figure.Figure]:
+    """Measure on a cluster that is there.
+
+    :param cluster: at which nothing else works
+    :param template: as for :func:`against_stale_rows`, like the rest
+    :param updates: how many
+    :param say: is told
+    :returns: the figures
+    """
+    database = cluster.create_cell({"instances": template["instances"]})
+    urls = cluster.urls(database)
+    say(f"{updates:,} updates after a write on another node")
+    false_conflicts = _false_conflicts(cluster, urls, updates)
+    say("one update, on a node")
+    return [false_conflicts, *_price(cluster, urls[1])]
 
 
 def _false_conflicts(
