@@ -30,7 +30,7 @@ unit: $(VENV)/dev.stamp ## Run the unit tests: seconds, no server
 functional: $(VENV)/dev.stamp ## Run the tests on SQLite, MariaDB and real Nova releases
 	tools/system_packages.sh mariadbd galera dot
 	$(BIN)/python tools/nova_venvs.py
-	$(BIN)/python -m pytest tests/functional $(ARGS)
+	$(BIN)/python -m pytest tests/functional -n 2 --dist loadfile $(ARGS)
 
 conformance: $(VENV)/dev.stamp ## Run Nova's own tests with and without the plugin: hours
 	tools/system_packages.sh mariadbd

@@ -36,7 +36,6 @@ __all__ = ["MAX_CONNECTIONS", "Cell", "autocommit", "dispose"]
 MAX_CONNECTIONS: Final = 16
 """Connections that one engine's autocommit pool holds at most, by default."""
 
-_KEPT_OPEN: Final = 5
 # Below the idle timeouts that proxies and servers commonly have. What is
 # closed earlier is noticed at checkout.
 _RECYCLE_S: Final = 3600
@@ -126,11 +125,14 @@ def _sibling(engine: sa.Engine, max_connections: int) -> sa.Engine:
         connection.detach()
         return connection.dbapi_connection
 
-    kept = min(_KEPT_OPEN, max_connections)
+    # All are kept, since to open one costs more than many updates. The one used
+    # last is taken first, so that the server's idle timeout ends those that
+    # only a burst needed.
     pool = sa_pool.QueuePool(
         connect,
-        pool_size=kept,
-        max_overflow=max_connections - kept,
+        pool_size=max_connections,
+        max_overflow=0,
+        use_lifo=True,
         recycle=_RECYCLE_S,
         reset_on_return=None,
     )
