@@ -125,9 +125,9 @@ def _sibling(engine: sa.Engine, max_connections: int) -> sa.Engine:
         connection.detach()
         return connection.dbapi_connection
 
-    # All are kept, since to open one costs more than many updates. The one used
-    # last is taken first, so that the server's idle timeout ends those that
-    # only a burst needed.
+    # All are kept, since to open one costs more than many updates. The one
+    # used last is taken first, so that the server's idle timeout ends those
+    # that only a burst needed.
     pool = sa_pool.QueuePool(
         connect,
         pool_size=max_connections,

@@ -43,7 +43,9 @@ def sent(mariadb_context: api.CellContext, mariadb_engine: sa.Engine) -> Sent:
     warm = rows.insert_instance(mariadb_engine)
     api.instance_update(mariadb_context, warm, {"progress": 1})
     with pytest.raises(exceptions.UnexpectedTaskStateError):
-        api.instance_check(mariadb_context, warm, expected_task_state="none")
+        api.instance_check(
+            mariadb_context, warm, expected_task_state="spawning"
+        )
 
     def run(work: Callable[[], object]) -> list[str]:
         found: list[str] = []
