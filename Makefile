@@ -8,8 +8,8 @@ BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 ARGS ?=
 
-.PHONY: help demo demo-nova test unit functional conformance bench map docs \
-    lint types clean
+.PHONY: help demo demo-nova test unit functional conformance torture bench map \
+    docs lint types clean
 .DEFAULT_GOAL := help
 
 help: ## Show the targets
@@ -30,14 +30,18 @@ unit: $(VENV)/dev.stamp ## Run the unit tests: seconds, no server
 functional: $(VENV)/dev.stamp ## Run the tests on SQLite, MariaDB and real Nova releases
 	tools/system_packages.sh mariadbd galera dot
 	$(BIN)/python tools/nova_venvs.py
-	$(BIN)/python -m pytest tests/functional $(ARGS)
+	$(BIN)/python -m pytest tests/functional -n 2 --dist loadfile $(ARGS)
 
 conformance: $(VENV)/dev.stamp ## Run Nova's own tests with and without the plugin: hours
 	tools/system_packages.sh mariadbd
 	$(BIN)/python -m tests.conformance $(ARGS)
 
+torture: $(VENV)/dev.stamp ## Let nodes of a cluster die under 100,000 claims, and check each
+	tools/system_packages.sh mariadbd galera
+	$(BIN)/python -m tests.torture $(ARGS)
+
 bench: $(VENV)/dev.stamp ## Measure against raw PyMySQL and Nova on MariaDB
-	tools/system_packages.sh mariadbd
+	tools/system_packages.sh mariadbd galera
 	$(BIN)/python tools/nova_venvs.py 34.0.0
 	$(BIN)/python -m benchmarks $(ARGS)
 

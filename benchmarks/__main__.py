@@ -1,25 +1,34 @@
 # SPDX-License-Identifier: Apache-2.0
 """Measure the promised figures and print them.
 
-All of them come from one run on one private MariaDB server. Exit code 0 if
-every figure holds, 1 if one does not, 2 if nothing could be measured.
+All of them come from one run on one private MariaDB server, but for
+``cluster``, which has three nodes of its own. Exit code 0 if every figure
+holds, 1 if one does not, 2 if nothing could be measured.
 """
 
 import argparse
 from collections.abc import Callable, Sequence
+import dataclasses
 import sys
 import time
 from typing import Final
 
 from benchmarks import cell as cell_
+from benchmarks import crews
 from benchmarks import figure
+from benchmarks import memory
+from benchmarks import nodes
 from benchmarks import nova_saves
+from benchmarks import race
 from benchmarks import report
 from benchmarks import single
 from benchmarks import streaming
+from benchmarks import stuck
 from benchmarks import sweeps
 from benchmarks import upgrade
 from tests.resources import schema
+
+_CLUSTER: Final = "cluster"
 
 NAMES: Final = (
     "upgrade",
@@ -29,31 +38,73 @@ NAMES: Final = (
     "flat",
     "sweep",
     "stream",
+    "threads",
+    "processes",
+    "race",
+    "memory",
+    "shapes",
+    "stuck",
     *nova_saves.NAMES,
+    _CLUSTER,
 )
 
 _ROWS: Final = 1_000_000
+_UPDATES: Final = 1_000_000
+_CLUSTER_UPDATES: Final = 100_000
+
+_Measure = Callable[[], Sequence[figure.Figure]]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Sizes:
+    """How much of everything.
+
+    :ivar rows: of the largest cell
+    :ivar held_open_s: how long ``upgrade`` has a transaction open
+    :ivar updates: how many ``memory`` makes
+    :ivar cluster_updates: how many ``cluster`` makes
+    """
+
+    rows: int = _ROWS
+    held_open_s: float = 60.0
+    updates: int = _UPDATES
+    cluster_updates: int = _CLUSTER_UPDATES
 
 
 def run(
     template: schema.MariaDBSchema,
     names: Sequence[str],
-    rows: int,
-    held_open_s: float,
+    sizes: Sizes,
     say: Callable[[str], None],
 ) -> list[figure.Figure]:
     """Measure on cells of this size and, for ``flat``, of smaller ones.
 
     :param template: the schema, on the server to use
     :param names: which of :data:`NAMES`
-    :param rows: of the largest cell
-    :param held_open_s: how long ``upgrade`` has a transaction open
+    :param sizes: how much of everything
     :param say: is told what is under way
     :returns: the figures, in the order of :data:`NAMES`
     """
-    sizes = [rows // 100, rows // 10, rows] if "flat" in names else [rows]
+    figures: list[figure.Figure] = []
+    if set(names) - {_CLUSTER}:
+        figures += _on_one_server(template, names, sizes, say)
+    if _CLUSTER in names:
+        figures += nodes.against_stale_rows(
+            template.statements, sizes.cluster_updates, say
+        )
+    return figures
+
+
+def _on_one_server(
+    template: schema.MariaDBSchema,
+    names: Sequence[str],
+    sizes: Sizes,
+    say: Callable[[str], None],
+) -> list[figure.Figure]:
+    rows = sizes.rows
+    several = [rows // 100, rows // 10, rows] if "flat" in names else [rows]
     cells = []
-    for size in sizes:
+    for size in several:
         say(f"filling a cell with {size:,} instances")
         cells.append(cell_.load(template, size))
     largest = cells[-1]
@@ -62,18 +113,10 @@ def run(
     figures: list[figure.Figure] = []
     if "upgrade" in names:
         say("upgrade under load")
-        figures += upgrade.under_load(largest, held_open_s=held_open_s)
+        figures += upgrade.under_load(largest, held_open_s=sizes.held_open_s)
     for cell in cells:
         upgrade.quietly(cell)
-    benchmarks: dict[str, Callable[[], Sequence[figure.Figure]]] = {
-        "hold": lambda: single.against_raw_and_nova(largest),
-        "durable": lambda: single.durable(largest),
-        "refuse": lambda: single.refused(largest),
-        "flat": lambda: single.flat(cells),
-        "sweep": lambda: sweeps.locks(largest),
-        "stream": lambda: streaming.stream(largest),
-    }
-    for name, measure in benchmarks.items():
+    for name, measure in _measures(cells, sizes, say).items():
         if name in names:
             say(name)
             figures += measure()
@@ -81,6 +124,26 @@ def run(
     if through_nova:
         figures += nova_saves.measure(largest, through_nova, say)
     return figures
+
+
+def _measures(
+    cells: Sequence[cell_.Cell], sizes: Sizes, say: Callable[[str], None]
+) -> dict[str, _Measure]:
+    largest = cells[-1]
+    return {
+        "hold": lambda: single.against_raw_and_nova(largest),
+        "durable": lambda: single.durable(largest),
+        "refuse": lambda: single.refused(largest),
+        "flat": lambda: single.flat(cells),
+        "sweep": lambda: sweeps.locks(largest),
+        "stream": lambda: streaming.stream(largest),
+        "threads": lambda: crews.threads(largest),
+        "processes": lambda: crews.processes(largest),
+        "race": lambda: race.one_winner(largest),
+        "memory": lambda: memory.flat(largest, say, updates=sizes.updates),
+        "shapes": lambda: memory.shapes(largest, say),
+        "stuck": lambda: stuck.beside_updates(largest, say),
+    }
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -108,6 +171,18 @@ def _parser() -> argparse.ArgumentParser:
         " (default: %(default)s)",
     )
     parser.add_argument(
+        "--updates",
+        type=int,
+        default=_UPDATES,
+        help="updates that memory makes (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--cluster-updates",
+        type=int,
+        default=_CLUSTER_UPDATES,
+        help="updates that cluster makes (default: %(default)s)",
+    )
+    parser.add_argument(
         "--json", action="store_true", help="print JSON instead of tables"
     )
     return parser
@@ -117,6 +192,10 @@ def main() -> int:
     """Run from the command line."""
     parser = _parser()
     options = parser.parse_args()
+    if options.updates < 1_000:
+        parser.error("--updates: at least 1000, for a slope")
+    if options.cluster_updates < 1_000:
+        parser.error("--cluster-updates: at least 1000, of eight threads")
     if options.rows < 10_000:
         parser.error("--rows: at least 10000, for cells of a hundredth of it")
     began = time.monotonic()
@@ -133,8 +212,12 @@ def main() -> int:
         figures = run(
             template,
             options.only or NAMES,
-            options.rows,
-            options.held_open,
+            Sizes(
+                options.rows,
+                options.held_open,
+                options.updates,
+                options.cluster_updates,
+            ),
             say,
         )
     say("done")

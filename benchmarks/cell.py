@@ -22,6 +22,7 @@ __all__ = [
     "Cell",
     "Connection",
     "connect",
+    "connect_to",
     "copy",
     "load",
     "query",
@@ -92,13 +93,23 @@ def connect(cell: Cell, **options: Any) -> Connection:
     :param options: further arguments of ``pymysql.connect``
     :returns: the connection, to be closed by the caller
     """
-    url = sa.make_url(cell.url)
+    return connect_to(cell.url, **options)
+
+
+def connect_to(url: str, **options: Any) -> Connection:
+    """Open such a connection where only the URL is known.
+
+    :param url: SQLAlchemy's, of a cell
+    :param options: further arguments of ``pymysql.connect``
+    :returns: the connection, to be closed by the caller
+    """
+    parsed = sa.make_url(url)
     return pymysql.connect(
-        host=url.host,
-        port=url.port or 3306,
-        user=url.username,
-        password=url.password or "",
-        database=cell.database,
+        host=parsed.host,
+        port=parsed.port or 3306,
+        user=parsed.username,
+        password=parsed.password or "",
+        database=parsed.database,
         client_flag=constants.CLIENT.FOUND_ROWS,
         autocommit=True,
         **options,

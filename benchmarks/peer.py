@@ -17,13 +17,21 @@ from typing import Any
 
 Call = Callable[[int], object]
 Calls = dict[str, Call]
+Update = Callable[[str, dict[str, Any], str | None], None]
+"""Takes a server, what to write, and the task it must have."""
 
 EXPECTED_VM_STATES = ["active", "error"]
 NEW_STATE = "powering-off"
 
 
-def nova_calls(url: str, servers: Sequence[str]) -> Calls:
-    """Give Nova's update, with a guard that holds and one that does not."""
+def nova_update(
+    url: str, connections: int | None = None
+) -> tuple[Update, type[Exception]]:
+    """Give Nova's update, and what it raises where the guard fails.
+
+    :param url: of the cell
+    :param connections: of its pool; ``None`` for Nova's default
+    """
     import nova.conf
     import nova.config
     import nova.context
@@ -35,59 +43,85 @@ def nova_calls(url: str, servers: Sequence[str]) -> Calls:
         ["nova"], default_config_files=[], configure_db=False, init_rpc=False
     )
     nova.conf.CONF.set_override("connection", url, "database")
+    if connections is not None:
+        nova.conf.CONF.set_override("max_pool_size", connections, "database")
     api.configure(nova.conf.CONF)
     nova.objects.register_all()
     context = nova.context.get_admin_context()
 
-    def update(server: str, new: str | None, expected: str | None) -> None:
+    def update(
+        server: str, values: dict[str, Any], expected: str | None
+    ) -> None:
         api.instance_update(
             context,
             server,
             {
-                "task_state": new,
+                **values,
                 "expected_vm_state": EXPECTED_VM_STATES,
                 "expected_task_state": expected,
             },
         )
 
-    return _both(update, servers, nova.exception.UnexpectedTaskStateError)
+    return update, nova.exception.UnexpectedTaskStateError
 
 
-def our_calls(url: str, servers: Sequence[str]) -> Calls:
-    """Give this project's update, with both kinds of guard."""
+def our_update(
+    url: str, connections: int | None = None
+) -> tuple[Update, type[Exception]]:
+    """Give this project's update, and what it raises.
+
+    :param url: of the cell
+    :param connections: of its pool; ``None`` for the default
+    """
     from nova_db_states import api
     from nova_db_states import exceptions
 
-    context = api.connect(url)
+    options: dict[str, Any] = {}
+    if connections is not None:
+        options["max_connections"] = connections
+    context = api.connect(url, **options)
 
-    def update(server: str, new: str | None, expected: str | None) -> None:
+    def update(
+        server: str, values: dict[str, Any], expected: str | None
+    ) -> None:
         api.instance_update(
             context,
             server,
-            {"task_state": new},
+            values,
             expected_vm_state=EXPECTED_VM_STATES,
             expected_task_state=expected,
         )
 
-    return _both(update, servers, exceptions.UnexpectedTaskStateError)
+    return update, exceptions.UnexpectedTaskStateError
 
 
-def _both(
-    update: Callable[[str, str | None, str | None], None],
-    servers: Sequence[str],
-    conflict: type[Exception],
+def our_calls(url: str, servers: Sequence[str]) -> Calls:
+    """Give this project's update, with both kinds of guard."""
+    return calls(*our_update(url), servers)
+
+
+def calls(
+    update: Update, conflict: type[Exception], servers: Sequence[str]
 ) -> Calls:
+    """Give an update with a guard that holds and one that does not.
+
+    :param update: whose
+    :param conflict: what it raises where the guard fails
+    :param servers: taken by turns
+    """
+
     def hold(number: int) -> None:
         # Even numbers set the state, odd ones clear it again.
         server = servers[number // 2 % len(servers)]
         if number % 2:
-            update(server, None, NEW_STATE)
+            update(server, {"task_state": None}, NEW_STATE)
         else:
-            update(server, NEW_STATE, None)
+            update(server, {"task_state": NEW_STATE}, None)
 
     def refuse(number: int) -> None:
+        server = servers[number % len(servers)]
         try:
-            update(servers[number % len(servers)], NEW_STATE, NEW_STATE)
+            update(server, {"task_state": NEW_STATE}, NEW_STATE)
         except conflict:
             return
         raise RuntimeError("an update was made against its guard")
@@ -95,12 +129,12 @@ def _both(
     return {"hold": hold, "refuse": refuse}
 
 
-def serve(calls: Calls) -> None:
+def serve(served: Calls) -> None:
     """Answer requests until standard input ends."""
     clock = time.perf_counter
     for line in sys.stdin:
         kind, count = line.split()
-        call = calls[kind]
+        call = served[kind]
         seconds = []
         for number in range(int(count)):
             began = clock()
@@ -111,8 +145,8 @@ def serve(calls: Calls) -> None:
 
 def main(kind: str, url: str, *servers: str) -> None:
     """Serve the calls of ``nova`` or of ``ours`` by turns on some servers."""
-    makers: dict[str, Any] = {"nova": nova_calls, "ours": our_calls}
-    serve(makers[kind](url, servers))
+    makers = {"nova": nova_update, "ours": our_update}
+    serve(calls(*makers[kind](url), servers))
 
 
 if __name__ == "__main__":

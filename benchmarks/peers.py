@@ -1,11 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Starting :mod:`benchmarks.peer` with Nova's Python, and asking it."""
+"""Starting scripts of this folder as processes of their own, and asking them.
+
+Most run with Nova's Python, those that need nothing of Nova's with ours.
+"""
 
 from collections.abc import Iterator, Sequence
 import contextlib
 import json
 import os
 import subprocess
+import sys
 import tempfile
 from types import ModuleType
 from typing import Any, Final, IO
@@ -24,7 +28,7 @@ class PeerFailed(Exception):
 
 
 class Peer:
-    """A process of Nova's virtualenv that answers lines with JSON."""
+    """A process that answers lines with JSON."""
 
     def __init__(self, process: "subprocess.Popen[str]", log: IO[str]) -> None:
         """Take over a process.
@@ -42,11 +46,29 @@ class Peer:
         :returns: the answer
         :raises PeerFailed: the process ended
         """
-        if self._process.stdin is None or self._process.stdout is None:
+        self.tell(*words)
+        return self.answer()
+
+    def tell(self, *words: object) -> None:
+        """Send a line; :meth:`answer` is to be called for it.
+
+        :param words: of the line
+        :raises PeerFailed: the process has no pipes
+        """
+        if self._process.stdin is None:
             raise PeerFailed("the peer has no pipes")
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.write(" ".join(map(str, words)) + "\n")
             self._process.stdin.flush()
+
+    def answer(self) -> Any:
+        """Wait for the answer to the line sent first of those unanswered.
+
+        :returns: the answer
+        :raises PeerFailed: the process ended
+        """
+        if self._process.stdout is None:
+            raise PeerFailed("the peer has no pipes")
         answer = self._process.stdout.readline()
         if not answer:
             self._log.seek(0)
@@ -68,16 +90,22 @@ class Peer:
 
 
 @contextlib.contextmanager
-def running(script: ModuleType, *arguments: str) -> Iterator[Peer]:
-    """Run a script with Nova's Python for as long as the block runs.
+def running(
+    script: ModuleType, *arguments: str, nova: bool = True
+) -> Iterator[Peer]:
+    """Run a script in a process of its own for as long as the block runs.
 
     :param script: a module of this folder that answers lines
     :param arguments: of its ``main``
+    :param nova: whether with Nova's Python; else with that of this process
     :returns: yields the peer
     """
-    nova_venvs.ensure(NOVA_RELEASE)
+    python = sys.executable
+    if nova:
+        nova_venvs.ensure(NOVA_RELEASE)
+        python = str(nova_venvs.python(NOVA_RELEASE))
     command = [
-        str(nova_venvs.python(NOVA_RELEASE)),
+        python,
         # Else the modules beside the script would hide others' of the name.
         "-P",
         str(script.__file__),

@@ -114,8 +114,10 @@ def _numbers(figures: Sequence[figure.Figure]) -> rich_table.Table:
     table.add_column("what")
     table.add_column("measured", justify="right")
     for one in figures:
+        what = one.what
         for name, value in one.numbers.items():
-            table.add_row(one.what, name, _plain(value))
+            table.add_row(what, name, _plain(value))
+            what = ""
     return table
 
 

@@ -14,7 +14,14 @@ import statistics
 import time
 from typing import Final
 
-__all__ = ["Block", "Summary", "interleave", "summarise", "timed"]
+__all__ = [
+    "Block",
+    "Summary",
+    "interleave",
+    "percentile_ms",
+    "summarise",
+    "timed",
+]
 
 Block = Callable[[int], Sequence[float]]
 """Makes that many calls and gives the seconds that each one took."""
@@ -99,6 +106,20 @@ def summarise(seconds: Sequence[float]) -> Summary:
     return Summary(
         count=len(ordered),
         p50_ms=statistics.median(ordered) * 1000,
-        p95_ms=ordered[min(int(len(ordered) * 0.95), len(ordered) - 1)] * 1000,
+        p95_ms=_at(ordered, 0.95) * 1000,
         max_ms=ordered[-1] * 1000,
     )
+
+
+def percentile_ms(seconds: Sequence[float], share: float) -> float:
+    """Find the time that a share of many calls did not exceed.
+
+    :param seconds: of each call
+    :param share: between 0 and 1
+    :returns: that time, in milliseconds
+    """
+    return _at(sorted(seconds), share) * 1000
+
+
+def _at(ordered: Sequence[float], share: float) -> float:
+    return ordered[min(int(len(ordered) * share), len(ordered) - 1)]

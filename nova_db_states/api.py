@@ -30,6 +30,7 @@ from nova_db_states._update import execute
 from nova_db_states._update import pools
 from nova_db_states._update import reading
 from nova_db_states._update import sweep
+from nova_db_states._update import update as update_
 
 __all__ = [
     "CellContext",
@@ -138,7 +139,7 @@ def instance_update(
     :raises oslo_db.exception.DBError: the database failed, more often than
         the policy allows or in a way that trying again does not mend
     """
-    update = execute.Update(
+    update = update_.Update(
         columns.canonical_uuid(instance_uuid),
         _checked_values(values, touch=touch),
         guards.normalise(expected_vm_state, expected_task_state, expected),
@@ -191,7 +192,7 @@ def instance_check(
     :raises oslo_db.exception.DBError: the database failed, more often than
         the policy allows or in a way that trying again does not mend
     """
-    question = execute.Update(
+    question = update_.Update(
         columns.canonical_uuid(instance_uuid),
         {},
         guards.normalise(expected_vm_state, expected_task_state, expected),
@@ -200,8 +201,8 @@ def instance_check(
     return reading.read(
         context,
         _policy(context, retry_policy),
-        lambda connection, joined: reading.judge(
-            question, connection, locking=joined
+        lambda connection, joined: reading.verified(
+            question, connection, joined=joined
         ),
     )
 

@@ -19,20 +19,25 @@ from sqlalchemy import exc as sa_exc
 __all__ = [
     "DATABASE_ERRORS",
     "DEFAULT",
+    "NodeBehind",
     "Policy",
+    "Unverified",
     "Verdict",
     "as_oslo",
     "classify",
     "driver_error",
     "error_code",
     "reraise",
+    "says_elsewhere",
 ]
 
 DATABASE_ERRORS: Final = (
     db_exc.DBError,
     sa_exc.DBAPIError,
     sa_exc.TimeoutError,  # every connection of the pool is in use
-    sa_exc.PendingRollbackError,  # the transaction was lost before this call
+    # The transaction was lost before this call (PendingRollbackError), or two
+    # connections in a row died while a pool handed them out.
+    sa_exc.InvalidRequestError,
 )
 """What a statement can raise because of the database."""
 
@@ -45,14 +50,72 @@ class Verdict(enum.Enum):
     FAIL = "will fail the same way again"
 
 
+class NodeBehind(db_exc.DBConnectionError):  # type: ignore[misc] # untyped
+    """A node of a cluster could not be made to catch up with the others.
+
+    An update matched no row there, and whether it would on the others is not
+    known. Nothing was written.
+
+    :ivar waited_s: how long the server tried, in seconds; hardly any time
+        where the node is about to leave its cluster or has just come
+    """
+
+    def __init__(self, waited_s: float = 0.0) -> None:
+        super().__init__()
+        self.waited_s = waited_s
+
+    def __str__(self) -> str:
+        return (
+            f"The node did not come to apply what others of its cluster have "
+            f"committed (it tried for {self.waited_s:.1f} s; "
+            f"repl.causal_read_timeout), so that a refusal could not be "
+            f"verified. Nothing was written. Look at the node (SHOW STATUS "
+            f"LIKE 'wsrep_local_state_comment'), or use another."
+        )
+
+
+class Unverified(db_exc.DBDeadlock):  # type: ignore[misc] # untyped
+    """A refusal inside of a transaction could not be verified on a cluster.
+
+    As after a deadlock, the transaction must be begun anew.
+    """
+
+    def __str__(self) -> str:
+        return (
+            "The update matched no row in this transaction, and whether this "
+            "node of the cluster has applied everything cannot be made sure "
+            "from here. Leave the transaction and begin it anew."
+        )
+
+
+# What took longer to be found out is not worth a second time.
+_SOON_S: Final = 2.0
+
 # Error numbers: MySQL manual, "Server Error Message Reference" and "Client
 # Error Message Reference"; MariaDB adds 1927.
-_DEADLOCKS: Final = frozenset({1205, 1213})
+_DEADLOCKS: Final = frozenset(
+    {
+        1205,
+        1213,
+        3101,  # group replication: another member's write came first
+    }
+)
 _CHANGED_RECORD: Final = 1020
+# Refused by a server that cannot write now; another one may.
+_ELSEWHERE: Final = frozenset(
+    {
+        1047,  # Galera: this node is not in the primary component
+        1290,  # the server runs with read_only
+        1836,  # the same, of InnoDB
+    }
+)
 _RETRY: Final = _DEADLOCKS | {
+    *_ELSEWHERE,
     _CHANGED_RECORD,
     1040,  # too many connections: refused while connecting
-    1047,  # Galera: this node is not ready, and refused the statement
+    1203,  # the same, of one user
+    1226,  # the same, by the limits of that user
+    4031,  # closed after a long idle time: said in place of an answer
     1053,  # server shutdown in progress: answered instead of executing
     1927,  # connection was killed: answered instead of executing
     2002,  # cannot connect (socket)
@@ -62,12 +125,13 @@ _RETRY: Final = _DEADLOCKS | {
 }
 _LOST: Final = frozenset(
     {
+        1180,  # Galera: the node lost the others while it was committing
         2013,  # lost while waiting for the answer
         2014,  # packets out of order: the answer cannot be read
         2055,  # lost, with a system error
     }
 )
-_CONNECTION: Final = _LOST | {0, 1040, 1047, 1053, 1927, 2002, 2003, 2006}
+_CONNECTION: Final = (_LOST | _RETRY) - _DEADLOCKS - {_CHANGED_RECORD}
 
 # SQLite has no numbers in what Python 3.10 and older report; 3.11 has names.
 _SQLITE_BUSY: Final = ("SQLITE_BUSY", "SQLITE_LOCKED")
@@ -172,8 +236,13 @@ def classify(error: BaseException) -> Verdict:
     :param error: an exception of oslo.db, SQLAlchemy or a driver
     :returns: the verdict; ``FAIL`` for anything that is not known
     """
+    if _never_connected(error):
+        return Verdict.RETRY
     if not isinstance(error, (db_exc.DBError, sa_exc.DBAPIError)):
         return Verdict.FAIL
+    if isinstance(error, NodeBehind):
+        soon = error.waited_s < _SOON_S
+        return Verdict.RETRY if soon else Verdict.FAIL
     code = error_code(error)
     if isinstance(code, str):
         return Verdict.RETRY if code.startswith(_SQLITE_BUSY) else Verdict.FAIL
@@ -182,6 +251,19 @@ def classify(error: BaseException) -> Verdict:
     if code in _LOST or _is_disconnect(error) or _is_garbled(error):
         return Verdict.LOST
     return Verdict.FAIL
+
+
+def says_elsewhere(error: BaseException) -> bool:
+    """Say whether a server refused because it cannot write now.
+
+    Behind a proxy a new connection may lead to one that can; those that are
+    open lead to this one.
+
+    :param error: an exception of oslo.db, SQLAlchemy or a driver
+    :returns: true for a node without its cluster or behind it, and for a
+        read-only server
+    """
+    return isinstance(error, NodeBehind) or error_code(error) in _ELSEWHERE
 
 
 def as_oslo(error: Exception) -> Exception:
@@ -197,7 +279,8 @@ def as_oslo(error: Exception) -> Exception:
         already, or has nothing to do with a database
     """
     kind: type[Exception]
-    if isinstance(error, (sa_exc.TimeoutError, sa_exc.PendingRollbackError)):
+    lost = (sa_exc.TimeoutError, sa_exc.PendingRollbackError)
+    if isinstance(error, lost) or _never_connected(error):
         kind = db_exc.DBConnectionError
     elif not isinstance(error, sa_exc.DBAPIError):
         return error
@@ -214,6 +297,16 @@ def as_oslo(error: Exception) -> Exception:
         # oslo.db's filters leave what they do not know as it was raised.
         kind = db_exc.DBError
     return kind(error)
+
+
+def _never_connected(error: BaseException) -> bool:
+    """Say whether a pool gave up looking for a connection that works.
+
+    SQLAlchemy tries two, and has no class of its own for that.
+    """
+    return type(error) is sa_exc.InvalidRequestError and str(error).startswith(
+        "This connection is closed"
+    )
 
 
 def _is_disconnect(error: BaseException) -> bool:

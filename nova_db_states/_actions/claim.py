@@ -294,9 +294,10 @@ def _update_aged(
         cause = error.__cause__
         if error.in_doubt or cause is None:
             raise exceptions.UnknownUpdateOutcome(
-                f"The connection was lost before the answer: whether instance "
-                f"{instance_uuid} was taken over is not known. Read it again "
-                f"and decide from what is there.",
+                f"The connection to the server, or the server's to its "
+                f"cluster, was lost before the answer: whether instance "
+                f"{instance_uuid} was taken over is not known. Read it again, "
+                f"once that server answers, and decide from what is there.",
                 instance_uuid=instance_uuid,
             ) from error
         raise cause from None

@@ -6,120 +6,55 @@ its own (where something is read back, or the schema cannot promise that a
 uuid matches one row), and inside the transaction a caller has open.
 """
 
-from collections.abc import Mapping
-import dataclasses
+import contextlib
 from typing import Any
 
 import sqlalchemy as sa
 
 from nova_db_states import exceptions
-from nova_db_states import guards
 from nova_db_states import retry
-from nova_db_states._update import diagnose
+from nova_db_states._update import clusters
 from nova_db_states._update import pools
+from nova_db_states._update import proof
 from nova_db_states._update import statement
+from nova_db_states._update import update as update_
 from nova_db_states._update import wire
 
-__all__ = ["Update", "independent", "joined"]
-
-Returned = Mapping[str, Any] | None
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Update:
-    """One guarded update, checked and ready.
-
-    :ivar instance_uuid: canonical
-    :ivar values: column to value, ``updated_at`` included unless it is to
-        stay; empty where nothing but the guards matters
-    :ivar guards: normal forms
-    :ivar scope: the rows the context may see
-    :ivar returning: columns to read back, or empty
-    """
-
-    instance_uuid: str
-    values: Mapping[str, Any]
-    guards: tuple[guards.Guard, ...]
-    scope: statement.Scope
-    returning: tuple[str, ...] = ()
-
-    @property
-    def shape(self) -> statement.Shape:
-        """What its statements are made from."""
-        return shape_of(self.values, self.guards, self.scope)
-
-    def conditions(self) -> dict[str, Any]:
-        """Parameters of every statement that judges this update."""
-        return {
-            "key_uuid": self.instance_uuid,
-            **conditions_of(self.guards, self.scope),
-        }
-
-    def parameters(self) -> dict[str, Any]:
-        """Parameters of the ``UPDATE`` itself."""
-        return {**self.conditions(), **assignments_of(self.values)}
-
-
-def shape_of(
-    values: Mapping[str, Any],
-    given: tuple[guards.Guard, ...],
-    scope: statement.Scope,
-    *,
-    aged: bool = False,
-) -> statement.Shape:
-    """Reduce a call to what its SQL text depends on."""
-    return statement.Shape(
-        tuple(sorted(values)),
-        tuple(statement.GuardShape.of(guard) for guard in given),
-        scope.read_deleted,
-        scope.project_id is not None,
-        aged,
-    )
-
-
-def conditions_of(
-    given: tuple[guards.Guard, ...], scope: statement.Scope
-) -> dict[str, Any]:
-    """Bind guards and visibility."""
-    parameters = statement.guard_parameters(given)
-    if scope.project_id is not None:
-        parameters["scope_project_id"] = scope.project_id
-    return parameters
-
-
-def assignments_of(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Bind the new values."""
-    return {f"set_{name}": value for name, value in values.items()}
+__all__ = ["independent", "joined"]
 
 
 class _Attempt:
     """One attempt outside of any transaction of the caller.
 
-    :ivar settles: whether the reason of a refusal is looked for under the
-        lock that the update took, so that the row cannot fit again meanwhile
     :ivar in_doubt: whether an error now leaves open if the change was made
     """
 
-    def __init__(
-        self, update: Update, cell: pools.Cell, *, settles: bool
-    ) -> None:
+    def __init__(self, update: update_.Update, cell: pools.Cell) -> None:
         self.update = update
         self.cell = cell
-        self.settles = settles
         self.in_doubt = False
 
-    def run(self) -> tuple[int, Returned]:
+    def run(self, *, settles: bool) -> update_.Outcome:
         """Run the update.
 
-        :returns: number of rows that matched, and what was read back
-        :raises InstanceError: where it settles, what kept it from matching
+        :param settles: whether a refusal is to be the last word
+        :returns: what has come of it
+        :raises InstanceError: what keeps it from matching; only if it settles,
+            or on a cluster
         """
+        if settles:
+            return self._settled()
         single = self.cell.single()
-        if single is None or self.update.returning or self.settles:
-            return self._in_transaction()
+        if single is None or self.update.returning:
+            outcome, to_settle = self._in_transaction()
+        else:
+            outcome, to_settle = self._sent(single)
+        return self._settled() if to_settle else outcome
+
+    def _sent(self, single: sa.Engine) -> tuple[update_.Outcome, bool]:
         with wire.checkout(single) as connection:
             self.in_doubt = True
-            count = wire.send(
+            count, unchanged = wire.send(
                 connection,
                 single.dialect,
                 self.update.shape,
@@ -127,29 +62,57 @@ class _Attempt:
             )
             # The server's answer settles it; what fails later, fails later.
             self.in_doubt = False
-            return count, None
+            outcome = update_.Outcome(count, unchanged)
+            return outcome, _may_be_old(outcome) and clusters.is_node(
+                connection, single.dialect
+            )
 
-    def _in_transaction(self) -> tuple[int, Returned]:
+    def _in_transaction(self) -> tuple[update_.Outcome, bool]:
         with self.cell.engine.connect() as connection:
             with connection.begin() as transaction:
-                count, returned = _update(connection, self.update)
-                if count == 0 and self.settles:
-                    conflict = _explain(connection, self.update, locking=True)
+                outcome = update_.apply(connection, self.update)
+                self._end(transaction, outcome)
+            return outcome, _may_be_old(outcome) and clusters.is_node_of(
+                connection
+            )
+
+    def _settled(self) -> update_.Outcome:
+        """Run it where a refusal is the last word.
+
+        The node has caught up with its cluster, and the reason is looked for
+        under the lock that the update took, so that the row cannot fit again
+        meanwhile.
+        """
+        with (
+            self.cell.engine.connect() as connection,
+            connection.begin() as transaction,
+        ):
+            with clusters.caught_up(connection):
+                outcome = update_.apply(connection, self.update)
+                if outcome.count == 0:
+                    conflict = update_.explain(
+                        connection, self.update, locking=True
+                    )
                     if conflict is not None:
                         raise conflict
-                if count == 1:
-                    self.in_doubt = True
-                    transaction.commit()
-                    self.in_doubt = False
-                else:
-                    transaction.rollback()
-            return count, returned
+            self._end(transaction, outcome)
+            return outcome
+
+    def _end(
+        self, transaction: sa.Transaction, outcome: update_.Outcome
+    ) -> None:
+        if outcome.count != 1:
+            transaction.rollback()
+            return
+        self.in_doubt = True
+        transaction.commit()
+        self.in_doubt = False
 
     def explain(self) -> exceptions.InstanceError | None:
         """Judge the guards again, in a transaction begun after the update."""
         engine = self.cell.single() or self.cell.engine
         with engine.connect() as connection:
-            return _explain(connection, self.update, locking=False)
+            return update_.explain(connection, self.update, locking=False)
 
     def unknown(self) -> exceptions.UnknownUpdateOutcome:
         """Say that the outcome is not known, and what the row is now."""
@@ -159,12 +122,13 @@ class _Attempt:
         # row as it is now is better than nothing.
         row = self._present(locking=True) or self._present(locking=False)
         return exceptions.UnknownUpdateOutcome(
-            f"The connection was lost before the answer: whether instance "
+            f"The connection to the server, or the server's to its cluster, "
+            f"was lost before the answer: whether instance "
             f"{update.instance_uuid} was changed is not known, and the "
             f"server may still be about to. Read it again, once that server "
             f"answers, and decide from what is there.",
             instance_uuid=update.instance_uuid,
-            expected=_expected(update),
+            expected=update_.expected(update),
             actual=row,
         )
 
@@ -175,8 +139,13 @@ class _Attempt:
             tuple(sorted(names)), scoped=update.shape.scoped, locking=locking
         )
         try:
-            with self.cell.engine.begin() as connection:
-                row = _read(connection, select, update.conditions())
+            with (
+                self.cell.engine.begin() as connection,
+                clusters.caught_up(connection)
+                if locking
+                else contextlib.nullcontext(),
+            ):
+                row = update_.read(connection, select, update.conditions())
         except retry.DATABASE_ERRORS:
             # That nothing is known has to be said all the same; the error
             # that led here is the cause.
@@ -186,8 +155,8 @@ class _Attempt:
 
 
 def independent(
-    update: Update, cell: pools.Cell, policy: retry.Policy
-) -> Returned:
+    update: update_.Update, cell: pools.Cell, policy: retry.Policy
+) -> update_.Returned:
     """Run an update in a transaction of its own, as often as the policy says.
 
     :param update: what to run
@@ -202,13 +171,15 @@ def independent(
     error: Exception | None = None
     settles = False
     for _ in policy.attempts():
-        attempt = _Attempt(update, cell, settles=settles)
+        attempt = _Attempt(update, cell)
         try:
-            count, returned = attempt.run()
-            if count == 1:
-                return returned
-            if count > 1:
-                raise _multiple(update, count, "none was changed")
+            outcome = attempt.run(settles=settles)
+            if outcome.count == 1:
+                return outcome.returned
+            if outcome.count > 1:
+                raise update_.multiple(
+                    update, outcome.count, "none was changed"
+                )
             conflict = attempt.explain()
         except retry.DATABASE_ERRORS as caught:
             verdict = retry.classify(caught)
@@ -216,6 +187,7 @@ def independent(
                 raise attempt.unknown() from caught
             if verdict is retry.Verdict.FAIL:
                 retry.reraise(caught)
+            cell.leave(caught)
             error = caught
             continue
         error = None
@@ -224,85 +196,41 @@ def independent(
         settles = True
     if error is not None:
         retry.reraise(error)
-    raise _unexplained(update)
+    raise update_.unexplained(update)
 
 
-def joined(update: Update, connection: sa.Connection) -> Returned:
+def _may_be_old(outcome: update_.Outcome) -> bool:
+    """Say whether no cluster has certified what an update has come to."""
+    return outcome.count == 0 or outcome.unchanged
+
+
+def joined(
+    update: update_.Update, connection: sa.Connection
+) -> update_.Returned:
     """Run an update inside the caller's transaction, once.
 
     :param update: what to run
     :param connection: of that transaction
     :returns: the columns asked for, or ``None``
     :raises InstanceError: the subclass that says what happened
-    :raises DBError: of oslo.db; the transaction must be begun anew
+    :raises DBError: of oslo.db; the transaction must be begun anew, on a
+        cluster also because a refusal could not be verified
     """
     try:
-        count, returned = _update(connection, update)
-        if count == 1:
-            return returned
-        if count > 1:
-            raise _multiple(update, count, "roll this transaction back")
-        conflict = _explain(connection, update, locking=True)
+        outcome = update_.apply(connection, update)
+        if outcome.count == 1:
+            if outcome.unchanged:
+                proof.require_fit(update, connection)
+            return outcome.returned
+        if outcome.count > 1:
+            raise update_.multiple(
+                update, outcome.count, "roll this transaction back"
+            )
+        conflict = update_.explain(connection, update, locking=True)
+        if conflict is not None:
+            conflict = proof.confirmed(update, connection, conflict)
+            if conflict is None:
+                raise retry.Unverified
     except retry.DATABASE_ERRORS as caught:
         retry.reraise(caught)
-    raise conflict or _unexplained(update)
-
-
-def _update(connection: sa.Connection, update: Update) -> tuple[int, Returned]:
-    result = connection.execute(
-        statement.single(update.shape), update.parameters()
-    )
-    if result.rowcount != 1 or not update.returning:
-        return result.rowcount, None
-    return 1, _read(
-        connection,
-        statement.written(update.returning),
-        {"key_uuid": update.instance_uuid},
-    )
-
-
-def _explain(
-    connection: sa.Connection, update: Update, *, locking: bool
-) -> exceptions.InstanceError | None:
-    row = _read(
-        connection,
-        statement.judged(update.shape, locking=locking),
-        update.conditions(),
-    )
-    return diagnose.explain(
-        update.instance_uuid, update.guards, update.scope, row
-    )
-
-
-def _read(
-    connection: sa.Connection,
-    select: sa.Select[Any],
-    parameters: Mapping[str, Any],
-) -> dict[str, Any] | None:
-    row = connection.execute(select, parameters).mappings().one_or_none()
-    return None if row is None else {str(key): row[key] for key in row}
-
-
-def _expected(update: Update) -> dict[str, Any]:
-    return {guard.column: guard.expectation for guard in update.guards}
-
-
-def _multiple(
-    update: Update, count: int, outcome: str
-) -> exceptions.MultipleInstancesMatched:
-    return exceptions.MultipleInstancesMatched(
-        f"{count} rows have the uuid {update.instance_uuid}; {outcome}. "
-        f"Nova's schema forbids that (uniq_instances0uuid): run "
-        f"'nova-manage db sync' and remove the duplicates.",
-        instance_uuid=update.instance_uuid,
-    )
-
-
-def _unexplained(update: Update) -> exceptions.UnknownInstanceUpdateConflict:
-    return exceptions.UnknownInstanceUpdateConflict(
-        f"Instance {update.instance_uuid} was not changed: each time the "
-        f"update matched no row, the row fitted again when it was read. Its "
-        f"state changes to and fro; try again later.",
-        instance_uuid=update.instance_uuid,
-        expected=_expected(update),
-    )
+    raise conflict or update_.unexplained(update)

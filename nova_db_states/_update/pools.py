@@ -28,6 +28,7 @@ from sqlalchemy.engine import default
 
 from nova_db_states import database
 from nova_db_states import exceptions
+from nova_db_states import retry
 from nova_db_states import tables
 
 __all__ = ["MAX_CONNECTIONS", "Cell", "autocommit", "dispose"]
@@ -35,7 +36,6 @@ __all__ = ["MAX_CONNECTIONS", "Cell", "autocommit", "dispose"]
 MAX_CONNECTIONS: Final = 16
 """Connections that one engine's autocommit pool holds at most, by default."""
 
-_KEPT_OPEN: Final = 5
 # Below the idle timeouts that proxies and servers commonly have. What is
 # closed earlier is noticed at checkout.
 _RECYCLE_S: Final = 3600
@@ -58,6 +58,17 @@ class Cell:
         The first call looks at the schema, and can fail as any statement can.
         """
         return autocommit(self.engine, self.max_connections)
+
+    def leave(self, error: Exception) -> None:
+        """Give up idle connections to a server that says it cannot write.
+
+        :param error: what an attempt ended with
+        """
+        if retry.says_elsewhere(error):
+            sibling = _siblings.get(self.engine)
+            if sibling is not None:
+                sibling.dispose()
+            self.engine.dispose()
 
 
 # None stands for an engine that must not have such a pool.
@@ -114,11 +125,14 @@ def _sibling(engine: sa.Engine, max_connections: int) -> sa.Engine:
         connection.detach()
         return connection.dbapi_connection
 
-    kept = min(_KEPT_OPEN, max_connections)
+    # All are kept, since to open one costs more than many updates. The one
+    # used last is taken first, so that the server's idle timeout ends those
+    # that only a burst needed.
     pool = sa_pool.QueuePool(
         connect,
-        pool_size=kept,
-        max_overflow=max_connections - kept,
+        pool_size=max_connections,
+        max_overflow=0,
+        use_lifo=True,
         recycle=_RECYCLE_S,
         reset_on_return=None,
     )

@@ -10,14 +10,17 @@ from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
+from nova_db_states import exceptions
 from nova_db_states import retry
+from nova_db_states._update import clusters
 from nova_db_states._update import contexts
 from nova_db_states._update import diagnose
-from nova_db_states._update import execute
 from nova_db_states._update import pools
+from nova_db_states._update import proof
 from nova_db_states._update import statement
+from nova_db_states._update import update
 
-__all__ = ["Found", "judge", "read"]
+__all__ = ["Found", "judge", "read", "verified"]
 
 Found = tuple[str | None, str | None]
 
@@ -69,12 +72,40 @@ def _retried(
         except retry.DATABASE_ERRORS as caught:
             if retry.classify(caught) is retry.Verdict.FAIL:
                 raise
+            cell.leave(caught)
             error = caught
     raise error
 
 
+def verified(
+    question: update.Update, connection: sa.Connection, *, joined: bool
+) -> Found:
+    """Judge guards by a read that a cluster cannot lead astray.
+
+    :param question: its guards and scope; it writes nothing
+    :param connection: to the cell
+    :param joined: whether a transaction of the caller's is under way on it
+    :returns: ``vm_state`` and ``task_state`` as that read found them
+    :raises InstanceError: the subclass that says what does not hold
+    :raises DBError: of oslo.db or SQLAlchemy
+    """
+    try:
+        return judge(question, connection, locking=joined)
+    except exceptions.InstanceError as conflict:
+        if joined:
+            confirmed = proof.confirmed(question, connection, conflict)
+            # That it fits elsewhere is not how the caller's transaction has
+            # it.
+            raise (confirmed or retry.Unverified()) from None
+        if not clusters.is_node_of(connection):
+            raise
+    connection.rollback()
+    with clusters.caught_up(connection):
+        return judge(question, connection, locking=False)
+
+
 def judge(
-    question: execute.Update, connection: sa.Connection, *, locking: bool
+    question: update.Update, connection: sa.Connection, *, locking: bool
 ) -> Found:
     """Judge guards by a read, and raise what an update would have raised.
 

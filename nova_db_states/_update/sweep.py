@@ -20,9 +20,9 @@ import sqlalchemy as sa
 from nova_db_states import exceptions
 from nova_db_states import guards
 from nova_db_states import retry
-from nova_db_states._update import execute
 from nova_db_states._update import pools
 from nova_db_states._update import statement
+from nova_db_states._update import update
 
 __all__ = ["Sweep", "independent", "joined"]
 
@@ -69,13 +69,13 @@ class Sweep:
             {
                 "key_ids": ids,
                 **self._conditions(),
-                **execute.assignments_of(self.values),
+                **update.assignments_of(self.values),
             },
         )
         return result.rowcount
 
     def _shape(self) -> statement.Shape:
-        return execute.shape_of(
+        return update.shape_of(
             self.values,
             self.guards,
             self.scope,
@@ -83,7 +83,7 @@ class Sweep:
         )
 
     def _conditions(self) -> dict[str, Any]:
-        conditions = execute.conditions_of(self.guards, self.scope)
+        conditions = update.conditions_of(self.guards, self.scope)
         if self.updated_before is not None:
             conditions["updated_before"] = self.updated_before
         return conditions
@@ -170,6 +170,7 @@ def _retried(
                 raise
             if verdict is retry.Verdict.LOST and sent:
                 raise _AnswerLost(caught) from caught
+            cell.leave(caught)
             error = caught
     raise error
 

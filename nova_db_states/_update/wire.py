@@ -19,6 +19,7 @@ import sqlalchemy as sa
 from sqlalchemy import exc as sa_exc
 
 from nova_db_states import retry
+from nova_db_states._update import clusters
 from nova_db_states._update import statement
 
 __all__ = ["checkout", "send"]
@@ -119,14 +120,14 @@ def send(
     dialect: sa.Dialect,
     shape: statement.Shape,
     parameters: Mapping[str, Any],
-) -> int:
+) -> tuple[int, bool]:
     """Send the ``UPDATE`` of a shape.
 
     :param connection: from :func:`checkout`
     :param dialect: that of its engine
     :param shape: what to send
     :param parameters: its values; those of an IN as a list
-    :returns: number of rows that matched
+    :returns: number of rows that matched; whether they keep their values
     """
     lengths = tuple(
         (name, len(value))
@@ -137,4 +138,4 @@ def send(
     with contextlib.closing(connection.cursor()) as cursor:
         cursor.execute(text.sql, text.bind(parameters))
         count: int = cursor.rowcount
-        return count
+        return count, count == 1 and clusters.changed_nothing(cursor)

@@ -103,6 +103,9 @@ class Upgrade(_Change):
     Running it again goes on where it ended. An equal index that somebody else
     made counts as present. Exit code 1: the table stayed locked, nothing was
     changed in that cell.
+
+    A Galera cluster is changed only with --galera=toi, and only through a node
+    in sync with it.
     """
 
     default_to = "head"
@@ -124,7 +127,10 @@ class Downgrade(_Change):
 class Check(walk.DbLister):
     """Say which indexes are there; change nothing.
 
-    Exit code 1: one is missing, or one of our name is not what it should be.
+    Of a Galera cluster this is said of the one node that the URL leads to,
+    which first applies what the cluster has committed. Exit code 1: one is
+    missing, or one of our name is not what it should be, or that node is
+    behind its cluster.
     """
 
     columns = (
@@ -184,7 +190,8 @@ class Sql(cliff_command.Command):
     """Print the exact statements of an upgrade, for a DBA; change nothing.
 
     With databases, only what each still lacks, with key lengths that fit its
-    table. With --dialect, everything, for a cell as Nova makes it.
+    table; for a node of a Galera cluster they change that node alone. With
+    --dialect, everything, for a cell as Nova makes it.
     """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:

@@ -103,9 +103,10 @@ def add_patience(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--galera",
         choices=["toi"],
-        help="on a Galera cluster, let it apply the change in total order: "
-        "writes to the whole cluster stop meanwhile; without this a cluster "
-        "is refused",
+        help="on a Galera cluster, change all nodes at once in total order: "
+        "no node writes meanwhile, and nothing above bounds that; without "
+        "this a cluster is refused, with an estimate of how long it would "
+        "take and the steps to change it node by node",
     )
 
 

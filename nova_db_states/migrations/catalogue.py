@@ -15,7 +15,7 @@ from nova_db_states import database
 from nova_db_states import exceptions
 from nova_db_states.migrations import index as index_
 
-__all__ = ["is_cluster", "read", "same_everywhere"]
+__all__ = ["read", "same_everywhere"]
 
 # Of ``instances`` in every Nova release; other services have a table of that
 # name too.
@@ -60,20 +60,6 @@ def read(connection: sa.Connection) -> index_.Table:
         f"{database.masked(connection.engine.url)}: {dialect.name} is not "
         f"supported; Nova cells on MySQL, MariaDB and SQLite are."
     )
-
-
-def is_cluster(connection: sa.Connection) -> bool:
-    """Say whether the server replicates schema changes with Galera.
-
-    :param connection: to MySQL, MariaDB or SQLite
-    :returns: true if ``wsrep_on`` is on; no grant is needed to see that
-    """
-    if not database.is_mysql(connection.dialect):
-        return False
-    row = connection.exec_driver_sql(
-        "SHOW GLOBAL VARIABLES LIKE 'wsrep_on'"
-    ).one_or_none()
-    return row is not None and str(row[1]).upper() in {"ON", "1"}
 
 
 def same_everywhere(rows: Iterable[Mapping[Any, Any]]) -> list[dict[str, Any]]:

@@ -12,8 +12,10 @@ from nova_db_states import database
 from nova_db_states import exceptions
 from nova_db_states.migrations import catalogue
 from nova_db_states.migrations import ddl
+from nova_db_states.migrations import galera
 from nova_db_states.migrations import history
 from nova_db_states.migrations import index as index_
+from nova_db_states.migrations import plan
 from nova_db_states.migrations import session
 from nova_db_states.migrations import standing
 
@@ -21,14 +23,6 @@ __all__ = ["DIALECTS", "statements"]
 
 DIALECTS: Final = ("mariadb", "mysql", "sqlite")
 """The dialects that statements can be written in without a database."""
-
-_NODE_BY_NODE: Final = (
-    "-- A node of a Galera cluster: run these once on every node in turn,\n"
-    "-- connected to it directly. It is desynced meanwhile; go on when its\n"
-    "-- wsrep_local_state_comment says Synced. Without the next line they\n"
-    "-- stop writes to the whole cluster.\n"
-    "SET SESSION wsrep_OSU_method = 'RSU';"
-)
 
 
 def statements(
@@ -51,7 +45,9 @@ def statements(
         to do. For a node of a Galera cluster they change that node alone
     :raises UnsupportedDatabase: the engine's database is not a Nova cell, or
         there is no such dialect
-    :raises MigrationError: an index of our name is not ours
+    :raises MigrationError: an index of our name is not ours, or the engine's
+        node has lost its cluster
+    :raises MigrationBlocked: the node did not catch up with its cluster
     """
     known = history.known(revisions)
     if down:
@@ -67,12 +63,13 @@ def statements(
         # A dialect's class is enough to compile; no driver is loaded.
         dialect = sa.make_url(f"{target}://").get_dialect()()
         table = index_.Table()
-        is_cluster = False
+        node = None
     else:
         with session.connected(target, lock_timeout_s) as connection:
+            node = galera.look(connection)
+            galera.catch_up(connection, node)
             table = catalogue.read(connection)
             dialect = connection.dialect
-            is_cluster = catalogue.is_cluster(connection)
         entries = standing.of(table, chosen)
         if not down:
             standing.refuse_different(target, entries)
@@ -82,11 +79,24 @@ def statements(
             if (table.named(entry.index) if down else entry.found is None)
         )
     rendered = [_render(dialect, table, found, down=down) for found in chosen]
-    if rendered and database.is_mysql(dialect):
-        rendered[:0] = [f"{session.bounding(lock_timeout_s)};"]
-    if rendered and is_cluster:
-        rendered[:0] = [_NODE_BY_NODE]
-    return tuple(rendered)
+    return _framed(rendered, dialect, node, lock_timeout_s)
+
+
+def _framed(
+    rendered: list[str],
+    dialect: sa.Dialect,
+    node: galera.Node | None,
+    lock_timeout_s: int,
+) -> tuple[str, ...]:
+    """Put around the statements what the session has to be set to."""
+    if not rendered or not database.is_mysql(dialect):
+        return tuple(rendered)
+    bounded = (f"{session.bounding(lock_timeout_s)};", *rendered)
+    if node is None:
+        return bounded
+    # Whoever goes on in that session means the whole cluster again.
+    after = "SET SESSION wsrep_OSU_method = DEFAULT;"
+    return (plan.node_heading(node), *bounded, after)
 
 
 def _render(

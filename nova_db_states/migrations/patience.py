@@ -6,6 +6,10 @@ on the table, whatever it is. So it waits only shortly, gives up, lets the
 queue drain and comes back. An online build needs that lock twice: for a moment
 when it begins, and again to put the finished index in place. A time-out there
 rolls the build back as one at the beginning does.
+
+In total order on a Galera cluster nothing is given up. The server waits there
+without limit for those that it does not roll back, and the policy is for a
+node that refuses to begin.
 """
 
 from collections.abc import Callable
@@ -23,6 +27,7 @@ from nova_db_states import exceptions
 from nova_db_states import retry
 from nova_db_states.migrations import blockers
 from nova_db_states.migrations import catalogue
+from nova_db_states.migrations import galera
 from nova_db_states.migrations import index as index_
 
 __all__ = [
@@ -94,7 +99,7 @@ def ignore(event: Event) -> None:
 
 # Error numbers: MySQL manual, "Server Error Message Reference"; MariaDB has
 # the same and, from 1900 on, its own.
-_BLOCKED: Final = frozenset({1205, 1213})
+_BLOCKED: Final = frozenset({1205, 1213, galera.NOT_READY})
 _ALREADY: Final = frozenset({1061, 1091})
 _GRANTS: Final = (
     "Grant ALTER, INDEX, CREATE and INSERT on the table instances to this "
@@ -136,24 +141,35 @@ def read_table(
 ) -> index_.Table:
     """Read the table, as patiently as it is changed.
 
-    An SQLite file that somebody holds exclusively cannot even be read.
+    An SQLite file that somebody holds exclusively cannot even be read. A node
+    of a cluster first applies what was committed before, so that an index
+    that others have begun to build is not begun once more.
 
     :param connection: in autocommit, with the lock time-out set
     :param lock_timeout_s: the time-out in seconds, for messages
     :param policy: how often and how far apart
     :returns: what the table has
-    :raises MigrationBlocked: it could not be read for locks
+    :raises MigrationBlocked: it could not be read for locks, or the node did
+        not catch up
     :raises UnsupportedDatabase: this is not a Nova cell
     """
     began = time.monotonic()
     error: Exception | None = None
-    for _ in policy.attempts():
+    for attempt in policy.attempts():
         try:
+            galera.catch_up(connection, galera.look(connection))
             return catalogue.read(connection)
+        except exceptions.MigrationBlocked as caught:
+            error = caught
+            LOG.info(
+                "Attempt %d of %d: %s", attempt, policy.max_attempts, caught
+            )
         except sa_exc.DBAPIError as caught:
             if not _is_blocked(retry.error_code(caught)):
                 raise
             error = caught
+    if isinstance(error, exceptions.MigrationBlocked):
+        raise error
     raise _blocked(
         connection, index_.TABLE, began, lock_timeout_s, policy
     ) from error
@@ -203,16 +219,20 @@ def run(
                 raise _refused(name, doing, caught) from caught
             progress(Event(name, "blocked", attempt, policy.max_attempts))
             LOG.info(
-                "%s: attempt %d of %d ended after %.1f s, the table was "
-                "locked by others",
+                "%s: attempt %d of %d ended after %.1f s, %s",
                 name,
                 attempt,
                 policy.max_attempts,
                 time.monotonic() - started,
+                "the node did not take it"
+                if galera.look(connection)
+                else "the table was locked by others",
             )
         else:
             progress(Event(name, "done", attempt, policy.max_attempts))
             return Outcome(attempt, by_us=True)
+    if error is not None and galera.look(connection):
+        raise _not_taken(name, began, error) from error
     raise _blocked(connection, name, began, lock_timeout_s, policy) from error
 
 
@@ -237,6 +257,19 @@ def _blocked(
     )
 
 
+def _not_taken(
+    name: str, began: float, error: Exception
+) -> exceptions.MigrationBlocked:
+    text = " ".join(str(retry.driver_error(error).args[-1]).split())
+    return exceptions.MigrationBlocked(
+        f"{name}: for {time.monotonic() - began:.0f} s this node of a Galera "
+        f"cluster took no change of the schema ({text}). The index was not "
+        f"changed. A backup or a FLUSH TABLES WITH READ LOCK pauses the node, "
+        f"or it has lost its cluster: run this again when {galera.STATE} "
+        f"says {galera.SYNCED}, or with the URL of another node."
+    )
+
+
 def _is_blocked(code: int | str | None) -> bool:
     if isinstance(code, str):
         return code.startswith(("SQLITE_BUSY", "SQLITE_LOCKED"))
@@ -256,8 +289,8 @@ def _refused(
         return exceptions.MigrationError(
             f"{name}: the connection was lost while {doing} it ({text}). The "
             f"server either goes on by itself or has rolled it back, nothing "
-            f"is ever half there. Run the same command again: it begins "
-            f"where this one ended."
+            f"is ever half there. Run the same command again, for a Galera "
+            f"cluster on any node: it begins where this one ended."
         )
     return exceptions.MigrationError(
         f"{name}: the database refused ({text}). The index was not changed. "

@@ -1,26 +1,31 @@
 # SPDX-License-Identifier: Apache-2.0
 """Bringing one cell database up and down, and saying where it stands."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 import dataclasses
+import logging
 import time
+from typing import Final
 
 from alembic import operations
 from alembic.runtime import migration as alembic_migration
 import sqlalchemy as sa
 
-from nova_db_states import database
 from nova_db_states import exceptions
 from nova_db_states import retry
 from nova_db_states.migrations import catalogue
 from nova_db_states.migrations import ddl
+from nova_db_states.migrations import galera
 from nova_db_states.migrations import history
 from nova_db_states.migrations import index as index_
 from nova_db_states.migrations import patience
+from nova_db_states.migrations import plan
 from nova_db_states.migrations import session
 from nova_db_states.migrations import standing
 
 __all__ = ["Step", "downgrade", "upgrade"]
+
+LOG: Final = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -63,15 +68,17 @@ def upgrade(
         whole seconds; all other statements on it wait as long
     :param policy: how often to try and how long to pause between
     :param allow_toi: on Galera, let the cluster apply the change in total
-        order, which stops writes to every table of every node meanwhile
+        order, which stops writes to every table of every node meanwhile and
+        is bounded by neither ``lock_timeout_s`` nor ``policy``
     :param progress: is told what happens
     :param revisions: ``None`` for this package's
     :returns: what was done, one entry for each revision
     :raises UnsupportedDatabase: this is not a Nova cell, or a Galera cluster
-        without ``allow_toi``
-    :raises MigrationBlocked: the table stayed locked by others
+        without ``allow_toi``; the message says what both ways would mean
+    :raises MigrationBlocked: the table stayed locked by others, or the node
+        of a cluster did not catch up with it
     :raises MigrationError: the server refused, or an index of our name is
-        not ours
+        not ours, or the node is not in sync with its cluster
     """
     wanted = history.up_to(history.known(revisions), to)
     with session.connected(engine, lock_timeout_s) as connection:
@@ -80,8 +87,10 @@ def upgrade(
         )
         entries = standing.of(table, wanted)
         standing.refuse_different(engine, entries)
-        if any(entry.state != "present" for entry in entries):
-            _refuse_cluster(connection, allow_toi=allow_toi)
+        if lacking := [e.index for e in entries if e.state != "present"]:
+            _ask_cluster(
+                connection, lacking, allow_toi=allow_toi, down=False, to=to
+            )
         work = _Work(
             engine, connection, table, lock_timeout_s, policy, progress
         )
@@ -120,8 +129,9 @@ def downgrade(
     :param revisions: ``None`` for this package's
     :returns: what was done, one entry for each revision
     :raises UnsupportedDatabase: as for :func:`upgrade`
-    :raises MigrationBlocked: the table stayed locked by others
-    :raises MigrationError: the server refused
+    :raises MigrationBlocked: as for :func:`upgrade`
+    :raises MigrationError: the server refused, or the node is not in sync
+        with its cluster
     """
     known = history.known(revisions)
     unwanted = known[len(history.up_to(known, to)) :]
@@ -130,8 +140,10 @@ def downgrade(
             connection, lock_timeout_s=lock_timeout_s, policy=policy
         )
         entries = standing.of(table, unwanted)
-        if any(table.named(entry.index) for entry in entries):
-            _refuse_cluster(connection, allow_toi=allow_toi)
+        if ours := [e.index for e in entries if table.named(e.index)]:
+            _ask_cluster(
+                connection, ours, allow_toi=allow_toi, down=True, to=to
+            )
         work = _Work(
             engine, connection, table, lock_timeout_s, policy, progress
         )
@@ -222,15 +234,23 @@ def _present(entry: standing.IndexStatus) -> str:
     return f"present as {entry.found}"
 
 
-def _refuse_cluster(connection: sa.Connection, *, allow_toi: bool) -> None:
-    if allow_toi or not catalogue.is_cluster(connection):
+def _ask_cluster(
+    connection: sa.Connection,
+    names: Sequence[str],
+    *,
+    allow_toi: bool,
+    down: bool,
+    to: str | None,
+) -> None:
+    """On a cluster, make sure that this way is meant and open."""
+    node = galera.look(connection)
+    if node is None:
         return
-    raise exceptions.UnsupportedDatabase(
-        f"{database.masked(connection.engine.url)}: this server is a node of "
-        f"a Galera cluster (wsrep_on), where a change of the schema stops "
-        f"writes to the whole cluster while it runs and lock time-outs do "
-        f"not bound that. Nothing was changed. Give --galera=toi to run it "
-        f"so all the same, in a quiet hour, or let a DBA run the output of "
-        f"nova-db-states db sql, which changes one node at a time (RSU), on "
-        f"each node."
-    )
+    if to == ("base" if down else "head"):
+        to = None
+    intended = plan.make(connection, node, names, down=down, to=to)
+    if not allow_toi:
+        raise exceptions.UnsupportedDatabase(intended.refusal())
+    galera.require_synced(connection.engine.url, node)
+    galera.use_total_order(connection)
+    LOG.warning("%s", intended.announcement())

@@ -2,17 +2,22 @@
 """Where a database stands: which of our indexes are there."""
 
 import dataclasses
+import logging
+from typing import Final
 
 import sqlalchemy as sa
 
 from nova_db_states import database
 from nova_db_states import exceptions
 from nova_db_states.migrations import catalogue
+from nova_db_states.migrations import galera
 from nova_db_states.migrations import history
 from nova_db_states.migrations import index as index_
 from nova_db_states.migrations import session
 
 __all__ = ["IndexStatus", "missing", "of", "refuse_different", "status"]
+
+LOG: Final = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -42,14 +47,28 @@ def status(
 ) -> tuple[IndexStatus, ...]:
     """Say of every revision whether its index is there; changes nothing.
 
+    On a node of a Galera cluster this is about that node alone, when it has
+    applied what the cluster committed before.
+
     :param engine: of a cell database
     :param revisions: the revisions to look for; ``None`` for this package's
     :returns: one entry for each, the oldest first
     :raises UnsupportedDatabase: this is not a Nova cell
+    :raises MigrationBlocked: the node did not catch up with its cluster
+    :raises MigrationError: the node has lost its cluster
     """
     with session.connected(
         engine, session.DEFAULT_LOCK_TIMEOUT_S
     ) as connection:
+        node = galera.look(connection)
+        galera.catch_up(connection, node)
+        if node is not None:
+            LOG.info(
+                "%s: %s, %s. The indexes are those of this node alone.",
+                database.masked(engine.url),
+                node.shown,
+                node.state,
+            )
         return of(catalogue.read(connection), history.known(revisions))
 
 
@@ -63,7 +82,8 @@ def missing(
     :param engine: of a cell database
     :param revisions: the revisions to look for; ``None`` for this package's
     :returns: the entries of :func:`status` that are not ``present``
-    :raises UnsupportedDatabase: this is not a Nova cell
+    :raises UnsupportedDatabase: as for :func:`status`
+    :raises MigrationError: as for :func:`status`
     """
     return tuple(
         entry

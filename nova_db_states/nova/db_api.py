@@ -16,10 +16,12 @@ import sqlalchemy as sa
 
 from nova_db_states import exceptions
 from nova_db_states import retry
+from nova_db_states._update import clusters
 from nova_db_states._update import contexts
 from nova_db_states._update import execute
-from nova_db_states._update import reading
+from nova_db_states._update import update
 from nova_db_states.nova import calls
+from nova_db_states.nova import checking
 from nova_db_states.nova import conflicts
 from nova_db_states.nova import counters
 from nova_db_states.nova import destroying
@@ -324,16 +326,17 @@ class Seam:
             counters.add("guarded")
         if before and not settings.observes():
             failed = request.surely_failed(before)
-            if failed:
+            # A node of a cluster may have locked an old row.
+            if failed and not clusters.needs_proof(connection):
                 verdicts.refuse(
                     self._exception, context, request, failed, before
                 )
         values = kept.stored(connection, self._models.Instance, request.values)
-        update = execute.Update(
+        wanted = update.Update(
             request.instance_uuid, values, given, contexts.scope_of(context)
         )
         try:
-            execute.joined(update, connection)
+            execute.joined(wanted, connection)
         except exceptions.InstanceUpdateConflict as conflict:
             verdicts.refuse(
                 self._exception,
@@ -344,49 +347,10 @@ class Seam:
         except exceptions.InstanceError as error:
             raise conflicts.translated(self._exception, error) from error
         else:
-            verdicts.observe(context, request, before)
+            verdicts.observe(context, connection, request, before)
 
     def check(
         self, context: Any, hint: hints.Hint, expected: Mapping[str, Any]
     ) -> None:
-        """Raise if an instance is not as expected, and write nothing.
-
-        A row that is gone is none that could be otherwise than expected:
-        Nova's save of nothing passes over it, and so does this.
-
-        :param context: Nova's
-        :param hint: what is being saved
-        :param expected: ``expected_vm_state`` and ``expected_task_state``
-        :raises UnexpectedTaskStateError: of Nova, where it is not; in the mode
-            observe there is a line in the log instead
-        """
-        counters.add("checked")
-        request = calls.take_apart(
-            self._db,
-            self._exception,
-            context,
-            hint.instance_uuid,
-            expected,
-            None,
-        )
-        assert request is not None
-        question = execute.Update(
-            hint.instance_uuid, {}, request.named, contexts.scope_of(context)
-        )
-
-        @self._db.pick_context_manager_reader  # type: ignore[untyped-decorator]
-        def ask(context: Any) -> None:
-            connection = context.session.connection()
-            reading.judge(question, connection, locking=False)
-
-        try:
-            ask(context)
-        except exceptions.InstanceUpdateConflict as conflict:
-            failed, row = verdicts.of(request, conflict)
-            if not settings.observes():
-                verdicts.refuse(self._exception, context, request, failed, row)
-            conflicts.report("observed", calls.facts(context, request, row))
-        except exceptions.InstanceNotFound:
-            return
-        except retry.DATABASE_ERRORS as error:
-            retry.reraise(error)
+        """Raise if an instance is not as expected; :func:`checking.check`."""
+        checking.check(self._db, self._exception, context, hint, expected)

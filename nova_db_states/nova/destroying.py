@@ -12,9 +12,16 @@ from typing import Any
 
 from oslo_db import api as oslo_db_api
 from oslo_utils import uuidutils
+import sqlalchemy as sa
 
+from nova_db_states import exceptions
 from nova_db_states import guards
+from nova_db_states import retry
+from nova_db_states._update import clusters
 from nova_db_states._update import contexts
+from nova_db_states._update import execute
+from nova_db_states._update import proof
+from nova_db_states._update import update
 from nova_db_states.nova import belief
 from nova_db_states.nova import conflicts
 from nova_db_states.nova import counters
@@ -44,6 +51,21 @@ def _facts(
     }
 
 
+def _confirmed(
+    question: update.Update, connection: sa.Connection, row: dict[str, Any]
+) -> dict[str, Any]:
+    """Give the states that a refusal rests on, on a cluster too."""
+    if not clusters.needs_proof(connection):
+        return row
+    try:
+        execute.joined(question, connection)
+    except exceptions.InstanceUpdateConflict as conflict:
+        return dict(
+            zip(belief.FIELDS, conflict.state or (None, None), strict=True)
+        )
+    raise retry.Unverified
+
+
 def guarded(db: Any, models: Any, exception: Any) -> Callable[..., Any]:
     """Make the function that stands in for ``instance_destroy``.
 
@@ -59,18 +81,21 @@ def guarded(db: Any, models: Any, exception: Any) -> Callable[..., Any]:
     def judged(
         context: Any, instance_uuid: str, guard: guards.Guard, *rest: Any
     ) -> Any:
+        connection = context.session.connection()
+        scope = contexts.scope_of(context)
         row = rows.locked_states(
-            context.session.connection(),
-            models.Instance,
-            instance_uuid,
-            contexts.scope_of(context),
+            connection, models.Instance, instance_uuid, scope
         )
         if row and not guard.admits(guards.state_text(**row)):
-            told = _facts(context, instance_uuid, row)
+            question = update.Update(instance_uuid, {}, (guard,), scope)
             if not settings.observes():
+                row = _confirmed(question, connection, row)
+                told = _facts(context, instance_uuid, row)
                 conflicts.report("refused", told)
                 raise conflicts.as_nova(exception, instance_uuid, [guard], row)
-            conflicts.report("observed", told)
+            if not proof.fits_beside(question, connection):
+                told = _facts(context, instance_uuid, row)
+                conflicts.report("observed", told)
         return bare(context, instance_uuid, *rest)
 
     retried = oslo_db_api.wrap_db_retry(

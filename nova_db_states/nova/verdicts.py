@@ -4,8 +4,13 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
+import sqlalchemy as sa
+
 from nova_db_states import exceptions
 from nova_db_states import guards
+from nova_db_states._update import contexts
+from nova_db_states._update import proof
+from nova_db_states._update import update
 from nova_db_states.nova import calls
 from nova_db_states.nova import conflicts
 from nova_db_states.nova import judgement
@@ -42,15 +47,25 @@ def refuse(
 
 
 def observe(
-    context: Any, request: calls.Request, before: Mapping[str, Any]
+    context: Any,
+    connection: sa.Connection,
+    request: calls.Request,
+    before: Mapping[str, Any],
 ) -> None:
     """Write a line for what was let through, in the mode observe.
 
     :param context: of the call
+    :param connection: in the transaction that changed the row
     :param request: what was asked
     :param before: the row as it was
     """
-    if settings.observes() and request.failed(before):
+    if not settings.observes() or not request.failed(before):
+        return
+    question = update.Update(
+        request.instance_uuid, {}, request.added, contexts.scope_of(context)
+    )
+    # What rests on an old row cannot be committed, and will be told then.
+    if not proof.fits_beside(question, connection):
         conflicts.report("observed", calls.facts(context, request, before))
 
 

@@ -38,9 +38,14 @@ def _raise() -> None:
 @pytest.fixture
 def sent(mariadb_context: api.CellContext, mariadb_engine: sa.Engine) -> Sent:
     """Run something and give the first words of what it sent."""
-    # The first call looks at the schema.
+    # The first call looks at the schema, and the first that is refused asks
+    # whether the server is a node of a cluster.
     warm = rows.insert_instance(mariadb_engine)
     api.instance_update(mariadb_context, warm, {"progress": 1})
+    with pytest.raises(exceptions.UnexpectedTaskStateError):
+        api.instance_check(
+            mariadb_context, warm, expected_task_state="spawning"
+        )
 
     def run(work: Callable[[], object]) -> list[str]:
         found: list[str] = []

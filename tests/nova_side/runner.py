@@ -202,7 +202,7 @@ class _Work:
                 stderr=log,
                 start_new_session=True,
                 # Whoever is killed himself cannot end it any more.
-                preexec_fn=mariadb._die_with_parent,  # noqa: PLW1509 - as there
+                preexec_fn=mariadb.die_with_parent,  # noqa: PLW1509 - as there
             )
 
     def _wait(

@@ -25,7 +25,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from typing import Final, Self, TypeAlias
+from typing import ClassVar, Final, Self, TypeAlias
 
 import pymysql
 import testresources
@@ -37,7 +37,6 @@ Connection: TypeAlias = servers.Connection
 Server: TypeAlias = servers.Server
 
 _START_ATTEMPTS: Final = 3
-_START_TIMEOUT_S: Final = 60
 _STOP_TIMEOUT_S: Final = 30
 _PR_SET_PDEATHSIG: Final = 1
 _LIBC: Final = ctypes.CDLL(None, use_errno=True)
@@ -65,6 +64,8 @@ class MariaDBServer(Server):
     The server dies with the thread that started it, even if that is killed:
     start it from the main thread.
     """
+
+    start_timeout_s: ClassVar = 60
 
     def __init__(self, **options: str) -> None:
         super().__init__()
@@ -172,7 +173,8 @@ class MariaDBServer(Server):
                 program("mariadb-install-db"),
                 "--no-defaults",
                 f"--datadir={self.folder / 'data'}",
-                f"--user={getpass.getuser()}",
+                f"--tmpdir={self.folder}",
+                f"--user={self._user}",
                 "--auth-root-authentication-method=normal",
                 "--skip-test-db",
                 "--skip-name-resolve",
@@ -203,36 +205,53 @@ class MariaDBServer(Server):
             else:
                 return
 
-    def _launch(self) -> None:
+    @property
+    def _user(self) -> str:
+        """Who the server runs as.
+
+        As root this keeps root: a server that changes its user by itself
+        takes the death signal off its process.
+        """
+        return getpass.getuser()
+
+    def _launch(self, *flags: str) -> None:
+        self._process = self._spawn(self._command(*flags))
+
+    def _command(self, *flags: str) -> list[str]:
         options = {
             "datadir": str(self.folder / "data"),
+            # Each server that starts takes away the temporary tables that it
+            # finds there, whosever they are.
+            "tmpdir": str(self.folder),
             "socket": str(self.folder / "socket"),
             "pid_file": str(self.folder / "pid"),
             "log_error": str(self.log),
             "bind_address": "127.0.0.1",
             "port": str(self.port),
-            # As root this keeps root: a change of user would take the death
-            # signal off the process.
-            "user": getpass.getuser(),
+            "user": self._user,
             **self.options,
         }
-        self._process = subprocess.Popen(
-            [
-                program("mariadbd"),
-                "--no-defaults",
-                "--skip-name-resolve",
-                *(
-                    f"--{name.replace('_', '-')}={value}"
-                    for name, value in options.items()
-                ),
-            ],
+        return [
+            program("mariadbd"),
+            "--no-defaults",
+            "--skip-name-resolve",
+            *flags,
+            *(
+                f"--{name.replace('_', '-')}={value}"
+                for name, value in options.items()
+            ),
+        ]
+
+    def _spawn(self, command: list[str]) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            command,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            preexec_fn=_die_with_parent,  # noqa: PLW1509 - only a system call
+            preexec_fn=die_with_parent,  # noqa: PLW1509 - only a system call
         )
 
     def _wait_until_it_answers(self) -> None:
-        deadline = time.monotonic() + _START_TIMEOUT_S
+        deadline = time.monotonic() + self.start_timeout_s
         while time.monotonic() < deadline:
             if self._process is None or self._process.poll() is not None:
                 self._process = None
@@ -248,7 +267,7 @@ class MariaDBServer(Server):
             time.sleep(0.05)
         self.kill()
         raise servers.ServerUnavailable(
-            f"mariadbd did not answer in {_START_TIMEOUT_S} s:\n"
+            f"mariadbd did not answer in {self.start_timeout_s} s:\n"
             f"{self._log_end()}"
         )
 
@@ -286,7 +305,8 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
+    """Have this process killed when the thread that forked it ends."""
     _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 

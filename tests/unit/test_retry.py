@@ -115,7 +115,12 @@ def test_a_policy_that_makes_no_sense(settings: dict[str, Any]) -> None:
         (1047, retry.Verdict.RETRY, db_exc.DBConnectionError),
         (2013, retry.Verdict.LOST, db_exc.DBConnectionError),
         (1054, retry.Verdict.FAIL, db_exc.DBError),
-        (1290, retry.Verdict.FAIL, db_exc.DBError),
+        (1290, retry.Verdict.RETRY, db_exc.DBConnectionError),
+        (1836, retry.Verdict.RETRY, db_exc.DBConnectionError),
+        (4031, retry.Verdict.RETRY, db_exc.DBConnectionError),
+        (3101, retry.Verdict.RETRY, db_exc.DBDeadlock),
+        (1180, retry.Verdict.LOST, db_exc.DBConnectionError),
+        (1064, retry.Verdict.FAIL, db_exc.DBError),
     ],
 )
 def test_numbers_decide_under_either_scheme(
@@ -167,3 +172,30 @@ def test_what_is_not_of_the_database_fails() -> None:
     """A bug is not a reason to try again."""
     assert retry.classify(KeyError(1213)) is retry.Verdict.FAIL
     assert retry.as_oslo(KeyError("x")).args == ("x",)
+
+
+def test_a_pool_that_found_only_dead_connections() -> None:
+    """Nothing was sent; SQLAlchemy has no class of its own for that."""
+    error = sa_exc.InvalidRequestError("This connection is closed")
+    assert isinstance(error, retry.DATABASE_ERRORS)
+    assert retry.classify(error) is retry.Verdict.RETRY
+    assert isinstance(retry.as_oslo(error), db_exc.DBConnectionError)
+    other = sa_exc.InvalidRequestError("Table is already defined")
+    assert retry.classify(other) is retry.Verdict.FAIL
+    assert retry.as_oslo(other) is other
+
+
+@pytest.mark.parametrize(
+    ("waited_s", "verdict"),
+    [(0.1, retry.Verdict.RETRY), (30.0, retry.Verdict.FAIL)],
+)
+def test_a_node_that_is_behind(
+    waited_s: float, verdict: retry.Verdict
+) -> None:
+    """What was found out soon is tried again, elsewhere if there is one."""
+    error = retry.NodeBehind(waited_s)
+    assert retry.classify(error) is verdict
+    assert retry.says_elsewhere(error)
+    assert isinstance(error, db_exc.DBConnectionError)
+    assert f"{waited_s:.1f} s" in str(error)
+    assert retry.as_oslo(error) is error

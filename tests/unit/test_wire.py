@@ -4,8 +4,8 @@
 from sqlalchemy.dialects import mysql
 
 from nova_db_states import guards
-from nova_db_states._update import execute
 from nova_db_states._update import statement
+from nova_db_states._update import update as update_
 from nova_db_states._update import wire
 
 NAMED = mysql.dialect(paramstyle="pyformat")  # type: ignore[no-untyped-call]
@@ -31,15 +31,15 @@ class Recorder:
 
 def sent(dialect: object, *task_states: str) -> Recorder:
     """Send an update that expects one of some task states."""
-    update = execute.Update(
+    update = update_.Update(
         "u",
         {"progress": 5},
         guards.normalise("active", list(task_states)),
         statement.Scope(),
     )
     recorder = Recorder()
-    count = wire.send(recorder, dialect, update.shape, update.parameters())
-    assert count == 1
+    outcome = wire.send(recorder, dialect, update.shape, update.parameters())
+    assert outcome == (1, False)
     return recorder
 
 

@@ -10,6 +10,7 @@ from nova.db.main import models
 
 from nova_db_states import guards
 from nova_db_states._update import execute
+from nova_db_states._update import update as update_
 from nova_db_states.machine import instance as declared
 from nova_db_states.nova import belief
 from nova_db_states.nova import judgement
@@ -66,7 +67,7 @@ def check_then_write(test: Any) -> None:
     theirs = execute.joined
     columns = models.Instance.__table__.c
 
-    def joined(update: execute.Update, connection: Any) -> Any:
+    def joined(update: update_.Update, connection: Any) -> Any:
         row = (
             connection.execute(
                 models.Instance.__table__.select().where(
