@@ -2,7 +2,9 @@
 """What really goes over the wire, by the server's own log."""
 
 from collections.abc import Callable, Iterator
+from concurrent import futures
 import re
+import time
 
 import pytest
 import sqlalchemy as sa
@@ -157,3 +159,61 @@ def test_the_pool_is_capped(
     for connection in held:
         connection.close()
     context.close()
+
+
+def test_a_burst_leaves_its_connections(
+    mariadb_cell_url: str, mariadb_engine: sa.Engine
+) -> None:
+    """What was in use at one time is kept, and the next burst opens none."""
+    burst = 8
+    context = api.connect(mariadb_cell_url, max_connections=burst)
+    instance = rows.insert_instance(mariadb_engine)
+    api.instance_update(context, instance, {"progress": 0})
+
+    def all_at_once() -> None:
+        with futures.ThreadPoolExecutor(burst) as pool:
+            # The row is locked until each of them waits for it.
+            with mariadb_engine.begin() as connection:
+                connection.execute(
+                    sa.text("SELECT id FROM instances FOR UPDATE")
+                )
+                made = [
+                    pool.submit(
+                        api.instance_update,
+                        context,
+                        instance,
+                        {"progress": number},
+                    )
+                    for number in range(burst)
+                ]
+                _wait_for_lock_waits(mariadb_engine, burst)
+            for each in made:
+                each.result()
+
+    def opened() -> int:
+        with mariadb_engine.connect() as connection:
+            status = connection.execute(
+                sa.text("SHOW GLOBAL STATUS LIKE 'Connections'")
+            )
+            return int(status.one()[1])
+
+    try:
+        all_at_once()
+        before = opened()
+        all_at_once()
+        assert opened() == before
+    finally:
+        context.close()
+
+
+def _wait_for_lock_waits(engine: sa.Engine, count: int) -> None:
+    """Return when so many updates of this database wait."""
+    waiting = sa.text(
+        "SELECT COUNT(*) FROM information_schema.processlist"
+        " WHERE db = DATABASE() AND info LIKE 'UPDATE instances%'"
+    )
+    deadline = time.monotonic() + 30
+    with engine.connect() as connection:
+        while connection.execute(waiting).scalar_one() < count:
+            assert time.monotonic() < deadline, "they do not come to wait"
+            time.sleep(0.02)
