@@ -73,7 +73,7 @@ def test_sqlite_and_workers_that_die(
 def test_a_server_that_dies(folder: pathlib.Path) -> None:
     """What was reported before a crash is there after it."""
     how = settings(("kill -9", "restart", "SIGSTOP"))
-    with mariadb.MariaDBServer() as server:
+    with mariadb.MariaDBServer(**mariadb.KILLED) as server:
         recorded = on_mariadb(server, how, folder)
     report.require(recorded, folder, IN_FLIGHT)
 
@@ -106,7 +106,7 @@ def test_the_checker_finds(
 ) -> None:
     """A mutant that reports what is not so is caught, and drawn."""
     how = settings((kind,), operations=FOR_A_MUTANT, mutant=mutant)
-    with mariadb.MariaDBServer() as server:
+    with mariadb.MariaDBServer(**mariadb.KILLED) as server:
         recorded = on_mariadb(server, how, folder)
     violations = check.check(recorded)
     assert broken & {each.rule for each in violations}

@@ -12,11 +12,9 @@ import getpass
 import os
 import pathlib
 import pwd
-import random
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 from typing import Final
@@ -53,6 +51,7 @@ _OPTIONS: Final = {
     "wsrep_on": "ON",
     "binlog_format": "ROW",
     "innodb_autoinc_lock_mode": "2",
+    "innodb_doublewrite": mariadb.KILLED["innodb_doublewrite"],
     "wsrep_sst_method": "rsync",
     # One: then a write set that waits keeps those behind it from locking
     # anything, which galera_node makes use of.
@@ -87,7 +86,7 @@ class Ports:
     @classmethod
     def choose(cls) -> "Ports":
         """Choose four that nobody listens on at this moment."""
-        return cls(*(_lasting_port() for _ in range(4)))
+        return cls(*(mariadb.free_port() for _ in range(4)))
 
 
 class NodeProcess(mariadb.MariaDBServer):
@@ -381,18 +380,3 @@ def _status(connection: servers.Connection) -> dict[str, str]:
     with connection.cursor() as cursor:
         cursor.execute("SHOW GLOBAL STATUS LIKE 'wsrep%'")
         return dict(cursor.fetchall())
-
-
-def _lasting_port() -> int:
-    """Give a free port that no outgoing connection is given meanwhile.
-
-    A node that was killed needs the same one again.
-    """
-    numbers = pathlib.Path("/proc/sys/net/ipv4/ip_local_port_range")
-    first = int(numbers.read_text().split()[0])
-    for _ in range(100):
-        port = random.randrange(min(10000, first // 2), first)
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
-    raise servers.ServerUnavailable(f"no free port below {first}")

@@ -19,6 +19,7 @@ import ctypes
 import getpass
 import os
 import pathlib
+import random
 import shutil
 import signal
 import socket
@@ -37,6 +38,7 @@ Connection: TypeAlias = servers.Connection
 Server: TypeAlias = servers.Server
 
 _START_ATTEMPTS: Final = 3
+_PORT_ATTEMPTS: Final = 100
 _STOP_TIMEOUT_S: Final = 30
 _PR_SET_PDEATHSIG: Final = 1
 _LIBC: Final = ctypes.CDLL(None, use_errno=True)
@@ -53,6 +55,16 @@ _FAST: Final = {
     "collation_server": "utf8mb4_general_ci",
     "max_connections": "300",
 }
+
+KILLED: Final = {
+    # InnoDB shows others a commit before it has written its log. With a
+    # binary log both logs are written first, so that a server that dies takes
+    # back nothing that anybody has seen.
+    "log_bin": "binlog",
+    # A page that was being written when the server was killed is put right.
+    "innodb_doublewrite": "1",
+}
+"""Options of a server that is killed while many are at work."""
 
 
 class MariaDBServer(Server):
@@ -299,10 +311,21 @@ def program(name: str) -> str:
 
 
 def free_port() -> int:
-    """Give a TCP port that nobody listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Give a port on 127.0.0.1 that nobody listens on at this moment.
+
+    It is none that outgoing connections or other tests' listeners are given
+    by the system: a server that was killed needs the same one again.
+
+    :raises ServerUnavailable: none was found
+    """
+    numbers = pathlib.Path("/proc/sys/net/ipv4/ip_local_port_range")
+    first = int(numbers.read_text().split()[0])
+    for _ in range(_PORT_ATTEMPTS):
+        port = random.randrange(min(10000, first // 2), first)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise servers.ServerUnavailable(f"no free port below {first}")
 
 
 def die_with_parent() -> None:

@@ -105,7 +105,9 @@ def _target(name: str) -> Iterator[targets.Target]:
             )
             yield targets.SQLite(pathlib.Path(folder))
         elif name == "mariadb":
-            server = stack.enter_context(mariadb.MariaDBServer())
+            server = stack.enter_context(
+                mariadb.MariaDBServer(**mariadb.KILLED)
+            )
             yield stack.enter_context(served.MariaDB(server))
         else:
             cluster = stack.enter_context(galera.Cluster())
