@@ -172,11 +172,12 @@ class Cluster(servers.Server):
         """
         nodes = self.running
         galera_node.wait_for(
-            lambda: all(node.view() == len(nodes) for node in nodes),
+            lambda: all(
+                node.view() == len(nodes) and node.catches_up()
+                for node in nodes
+            ),
             f"{len(nodes)} nodes in one cluster",
         )
-        for node in nodes:
-            node.catch_up()
 
     def _has_primary(self) -> bool:
         """Say whether the nodes that run are a cluster, once they know."""

@@ -245,6 +245,18 @@ class NodeProcess(mariadb.MariaDBServer):
             cursor.execute("SET SESSION wsrep_sync_wait = 1")
             cursor.execute("SELECT 1")
 
+    def catches_up(self) -> bool:
+        """Say whether it could do so.
+
+        One that the others have expelled while it was paused takes itself
+        for a member until it hears from them, and then gives up waiting.
+        """
+        try:
+            self.catch_up()
+        except pymysql.err.MySQLError:
+            return False
+        return True
+
     def end(self) -> None:
         """Stop in good order and keep the data."""
         self._terminate()

@@ -141,9 +141,7 @@ def test_a_node_that_stands_still_before_the_commit(place: Place) -> None:
 @BOTH_WAYS
 def test_a_dead_node(place: Place, returning: tuple[str, ...]) -> None:
     """It is away; through a proxy the next one is used at once."""
-    place.node.kill()
-    # As the proxy does by itself, a moment later.
-    contention.wait_for(lambda: place.proxy.cut() == 0)
+    kill(place)
     with pytest.raises(db_exc.DBConnectionError):
         place.write(place.context, 2, returning=returning)
     place.proxy.target = place.other.port
@@ -185,7 +183,7 @@ def test_a_node_that_dies_at_work(place: Place) -> None:
 
 def test_a_node_that_comes_back(place: Place) -> None:
     """Who is patient does not notice that a node was restarted."""
-    place.node.kill()
+    kill(place)
     back = threading.Thread(target=place.node.restart)
     back.start()
     try:
@@ -193,6 +191,14 @@ def test_a_node_that_comes_back(place: Place) -> None:
     finally:
         back.join(_LONG_S)
     assert place.value() == 2
+
+
+def kill(place: Place) -> None:
+    """Kill the node, so that the proxy in front of it knows."""
+    place.node.kill()
+    # As the proxy does by itself, a moment later: what it takes until then
+    # was sent, and its outcome is unknown.
+    contention.wait_for(lambda: place.proxy.cut() == 0)
 
 
 def until_it_is_there(place: Place) -> None:
